@@ -1,0 +1,48 @@
+# `make demo` and `make test` work on a fresh clone: they make their own virtual environments.
+
+PYTHON ?= python3
+VENV := .venv
+VENV35 := .venv-spark35
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+
+.PHONY: demo test lint test-spark4 test-spark35 bench clean
+
+demo: $(VENV)/.ready
+	@scripts/ensure-java
+	cd fixtures/flights && ../../$(BIN)/pytest --isolated-emr -n 2 $(PYTEST_ARGS)
+
+test: lint test-spark4 test-spark35
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-spark4: $(VENV)/.ready
+	@scripts/ensure-java
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+# The part that touches Spark, under the Spark of emr-7.x.
+test-spark35: $(VENV35)/.ready
+	@scripts/ensure-java
+	$(VENV35)/bin/pytest -m spark $(PYTEST_ARGS)
+
+bench: $(VENV)/.ready
+	@scripts/ensure-java
+	$(BIN)/python -m benchmarks
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[spark]' 'pyspark>=4' --group test --group demo --group bench
+	@touch $@
+
+$(VENV35)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV35)
+	$(VENV35)/bin/pip install --quiet --upgrade pip
+	$(VENV35)/bin/pip install --quiet --editable '.[spark]' 'pyspark==3.5.*' --group test --group demo
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(VENV35) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,160 @@
+"""The endpoint's process: moto behind the key check, on a socket that the keeper bound.
+
+``python -m pytest_isolated_emr.aws.endpoint --fd N``, with one line of JSON on standard input that says whose
+it is and which buckets to make. It prints one line when it serves, and ends when its standard input does:
+then the keeper is gone, and nobody else would end it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .credentials import SessionCredentials
+
+#: What boto3 and moto (``moto/settings.py``) read.
+_MOTO_VARIABLES = ("AWS_", "MOTO_", "TEST_SERVER_MODE", "TEST_PROXY_MODE", "S3_", "INITIAL_NO_AUTH_")
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket that is there before the first request.
+
+    :param name: its name.
+    :param directory: whose files it holds, or None for an empty one.
+    """
+
+    name: str
+    directory: Path | None
+
+
+@dataclass(frozen=True)
+class EndpointSettings:
+    """What the keeper's line says.
+
+    :param credentials: the session's key and region.
+    :param buckets: the buckets to make.
+    """
+
+    credentials: SessionCredentials
+    buckets: tuple[Bucket, ...]
+
+    @classmethod
+    def from_json(cls, line: str) -> EndpointSettings:
+        """Read the keeper's line."""
+        message = json.loads(line)
+        credentials = SessionCredentials(
+            message["access_key_id"], message["secret_access_key"], message["region"]
+        )
+        buckets = [
+            Bucket(bucket["name"], Path(bucket["directory"]) if bucket.get("directory") else None)
+            for bucket in message.get("buckets", ())
+        ]
+        return cls(credentials, tuple(buckets))
+
+
+def main() -> int:
+    """Serve until the keeper ends this process, or itself."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fd", type=int, required=True, help="a listening TCP socket")
+    fd = parser.parse_args().fd
+    # Ctrl-C in a terminal reaches the whole foreground group, but tests still tear down through this
+    # endpoint.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    say = _take_stdout()
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return 0
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    try:
+        settings = EndpointSettings.from_json(line.decode())
+        _choose_moto_settings(os.environ)
+        server = _make_server(fd, settings)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the keeper has to hear of it
+        traceback.print_exc()
+        say({"error": f"{type(error).__name__}: {error}"})
+        return 1
+    say({"ready": True})
+    server.serve_forever()
+    return 0
+
+
+def _take_stdout() -> Any:
+    """Keep the real standard output for our one line; what moto prints goes to standard error.
+
+    The keeper reads one line and no more, so that a chatty library would fill the pipe and then wait for
+    ever.
+    """
+    channel = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def say(message: dict[str, object]) -> None:
+        print(json.dumps(message), file=channel, flush=True)
+        channel.close()
+
+    return say
+
+
+def _end_with_stdin() -> None:
+    # Unbuffered, because the interpreter may not end cleanly while another thread holds a buffered reader's
+    # lock.
+    try:
+        while os.read(0, 4096):
+            pass
+    finally:
+        os._exit(0)
+
+
+def _choose_moto_settings(environ: Any) -> None:
+    """Make moto the same on every machine.
+
+    The keeper inherits its user's environment. AWS_PROFILE would break moto's own boto3 session, and settings
+    meant for a moto server of the user's (TEST_SERVER_MODE, MOTO_…) would change ours.
+    """
+    for name in list(environ):
+        if name.startswith(_MOTO_VARIABLES):
+            del environ[name]
+    environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    # No browser talks to us. Without this every answer would let any web page read it.
+    environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
+
+
+def _make_server(fd: int, settings: EndpointSettings) -> Any:
+    # moto's import takes most of a second, and has to find the environment as it is now.
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+    from werkzeug.serving import make_server
+
+    from .access import KeyCheck
+    from .handed_out_keys import HandedOutKeys
+    from .serving import QuietRequestHandler, app_for_service, with_errors_in_protocol
+
+    handed_out = HandedOutKeys()
+    handed_out.install()
+    _make_buckets(settings)
+    moto_app = with_errors_in_protocol(DomainDispatcherApplication(app_for_service))
+    app = KeyCheck(moto_app, settings.credentials, handed_out.accepts)
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietRequestHandler, fd=fd)
+    # The server has a duplicate of its own, which children do not inherit.
+    socket.close(fd)
+    return server
+
+
+def _make_buckets(settings: EndpointSettings) -> None:
+    from .buckets import make_bucket
+
+    for bucket in settings.buckets:
+        make_bucket(bucket.name, settings.credentials.region, bucket.directory)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

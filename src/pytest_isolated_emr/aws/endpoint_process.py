@@ -1,0 +1,109 @@
+"""The keeper's side of the private endpoint: its port, its start, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_isolated_emr import errors
+from pytest_isolated_emr.aws.credentials import SessionCredentials
+from pytest_isolated_emr.keeper import children
+from pytest_isolated_emr.keeper.children import Child
+from pytest_isolated_emr.lifecycle.journal import Journal
+
+
+class EndpointProcess:
+    """The process that serves AWS's APIs on a port of 127.0.0.1 that the kernel picked.
+
+    The port takes connections from the first moment, since it is the keeper that binds it; they wait in the
+    kernel's queue until the process is ready.
+
+    :param credentials: the only ones it accepts.
+    :param log: takes what it prints.
+    """
+
+    def __init__(self, credentials: SessionCredentials, log: Path) -> None:
+        self._credentials = credentials
+        self._log = log
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self._child: Child | None = None
+        self._ready: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is, e.g. ``http://127.0.0.1:40123``."""
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    async def start(
+        self, *, journal: Journal, temporary: Path, buckets: Sequence[dict[str, Any]], variables: dict[str, str]
+    ) -> None:
+        """Start the process; :meth:`ready` waits for it.
+
+        :param journal: the session's.
+        :param temporary: a directory for large objects.
+        :param buckets: made and filled before the first request is answered: ``name`` and ``directory`` of each.
+        :param variables: mark the process as the session's.
+        """
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
+        environ |= variables | {"TMPDIR": str(temporary)}
+        self._child = await children.start(
+            "endpoint",
+            [sys.executable, "-m", "pytest_isolated_emr.aws.endpoint", "--fd", str(self._listener.fileno())],
+            journal=journal,
+            environ=environ,
+            cwd=temporary,
+            log=self._log,
+            stdout=subprocess.PIPE,
+            pass_fds=[self._listener.fileno()],
+        )
+        opening = {
+            "access_key_id": self._credentials.access_key_id,
+            "secret_access_key": self._credentials.secret_access_key,
+            "region": self._credentials.region,
+            "buckets": list(buckets),
+        }
+        assert self._child.process.stdin is not None
+        self._child.process.stdin.write(json.dumps(opening).encode() + b"\n")
+        self._ready = asyncio.create_task(self._wait_until_ready(self._child))
+
+    async def ready(self) -> None:
+        """Wait until requests are answered.
+
+        :raises EndpointDied: it ended instead, then or later.
+        """
+        assert self._child is not None
+        assert self._ready is not None
+        await asyncio.shield(self._ready)
+        if self._child.process.returncode is not None:
+            raise self._died("The private AWS endpoint has ended.")
+
+    async def end(self) -> list[str]:
+        """End it and free its port.
+
+        :returns: what could not be ended.
+        """
+        self._listener.close()
+        if self._ready is not None:
+            self._ready.cancel()
+        return [] if self._child is None else await self._child.end()
+
+    async def _wait_until_ready(self, child: Child) -> None:
+        assert child.process.stdout is not None
+        line = await child.process.stdout.readline()
+        answer = json.loads(line) if line else {"error": "it ended without a word"}
+        if "error" in answer:
+            raise self._died(f"The private AWS endpoint could not start: {answer['error']}.")
+
+    def _died(self, what: str) -> errors.EndpointDied:
+        return errors.EndpointDied(
+            what,
+            checked=f"its process; its log {self._log} ends with:\n{children.tail(self._log)}",
+            cure="Run again; if it recurs, look at memory and disk with `isolated-emr doctor`.",
+        )

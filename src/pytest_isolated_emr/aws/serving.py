@@ -1,0 +1,67 @@
+"""How moto is served: which of its services can be reached, what failures look like, and what is logged."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterable
+from typing import Any
+
+from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
+
+from .access import WsgiApp
+from .refusals import CONTROL_PATH, StartResponse, internal_error, not_implemented, respond, scope_service
+
+
+class QuietRequestHandler(MotoRequestHandler):  # type: ignore[misc]
+    """Logs the requests that the endpoint failed at (5xx), and no others."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Log one answer; the path without its query, which may hold a key."""
+        if str(code).startswith("5"):
+            path = getattr(self, "path", "").partition("?")[0]
+            print(f"answered {code} to {self.command} {path!r}", file=sys.stderr, flush=True)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log nothing of what the server says about broken connections and malformed requests."""
+
+
+def app_for_service(service: str) -> WsgiApp:
+    """Return the application of one of moto's services.
+
+    Every way to a service ends here, so that moto's control paths stay closed even if the check that comes
+    first misses a spelling.
+
+    :param service: moto's name of it.
+    """
+    if service.startswith("moto_api"):
+        return lambda environ, start_response: respond(environ, start_response, CONTROL_PATH)
+    app: WsgiApp = create_backend_app(service)
+    return app
+
+
+def with_errors_in_protocol(app: WsgiApp) -> WsgiApp:
+    """Return ``app`` with its exceptions answered in the service's protocol.
+
+    moto's server answers them with a page of HTML, from which SDKs make nothing, and SDKs repeat a 500.
+
+    :param app: moto.
+    """
+
+    def answer(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            return app(environ, start_response)
+        except NotImplementedError as error:
+            return respond(environ, start_response, not_implemented(_what(environ, error)))
+        except Exception as error:  # noqa: BLE001 - any service of moto's may raise anything
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            what = f"{type(error).__name__}: {error}"
+            print(f"{what!r} at {place.filename}:{place.lineno}", file=sys.stderr, flush=True)
+            return respond(environ, start_response, internal_error(what))
+
+    return answer
+
+
+def _what(environ: dict[str, Any], error: NotImplementedError) -> str:
+    target = environ.get("HTTP_X_AMZ_TARGET", "")
+    return str(error) or target or f"{scope_service(environ)} {environ.get('REQUEST_METHOD')}"

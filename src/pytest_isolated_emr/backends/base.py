@@ -1,0 +1,51 @@
+"""What a backend is: the part of the keeper that starts Spark and ends it.
+
+To add one, write a class with these methods in a module of its own, name it in ``backends.BACKENDS``, and give
+``lifecycle.sweep`` a remover for each new kind of thing that it records in the journal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class SparkRequest:
+    """What a Spark process is started with.
+
+    :param properties: Spark's settings at start, ``spark.driver.memory`` among them; secrets too.
+    :param environ: the environment of the process.
+    :param cwd: its working directory: relative paths in jobs resolve against it.
+    :param spark_home: the directory of the Spark to run.
+    :param timeout: how long it may take until it answers, in seconds.
+    """
+
+    properties: dict[str, str] = field(repr=False)
+    environ: dict[str, str] = field(repr=False)
+    cwd: Path
+    spark_home: Path
+    timeout: float
+
+
+class Backend(Protocol):
+    """Starts and ends Spark, one for each xdist worker (or the only process) of a session."""
+
+    async def start_spark(self, worker: str, request: SparkRequest) -> None:
+        """Begin to start Spark for a worker, in place of the one that it has; return at once."""
+
+    async def spark_gateway(self, worker: str) -> dict[str, Any]:
+        """Wait until the worker's Spark answers, and return what a client needs to reach it.
+
+        :raises SparkNotStarted: it ended or was not there in time.
+        """
+
+    def spark_status(self, worker: str) -> dict[str, Any]:
+        """Return ``alive``, and where not, ``exit`` in words; ``log`` is the path of what it prints."""
+
+    async def end_worker(self, worker: str) -> list[str]:
+        """End all that a worker has, and return what could not be ended."""
+
+    async def close(self) -> list[str]:
+        """End all that the backend started, and return what could not be ended."""

@@ -1,0 +1,153 @@
+"""The ``local`` backend: Spark's JVMs are children of the keeper, on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from pathlib import Path
+from typing import Any
+
+from pytest_isolated_emr import errors
+from pytest_isolated_emr.backends.base import SparkRequest
+from pytest_isolated_emr.keeper import children
+from pytest_isolated_emr.keeper.children import Child
+from pytest_isolated_emr.lifecycle.journal import Journal
+from pytest_isolated_emr.spark import properties
+
+# How often to look whether the JVM has written where it listens; nothing announces it.
+_POLL_SECONDS = 0.01
+
+
+class _Jvm:
+    """One JVM with py4j's gateway, from its start on."""
+
+    def __init__(self, directory: Path, log: Path, request: SparkRequest) -> None:
+        self.directory = directory
+        self.log = log
+        self.request = request
+        self.child: Child | None = None
+        self.gateway: asyncio.Task[dict[str, Any]] | None = None
+
+    @property
+    def returncode(self) -> int | None:
+        return self.child.process.returncode if self.child is not None else None
+
+
+class LocalBackend:
+    """Starts a JVM for each worker that asks for one.
+
+    :param directory: the session's directory.
+    :param journal: the session's.
+    :param variables: mark a process as the session's.
+    """
+
+    def __init__(self, directory: Path, journal: Journal, variables: dict[str, str]) -> None:
+        self._directory = directory
+        self._journal = journal
+        self._variables = variables
+        self._jvms: dict[str, _Jvm] = {}
+        self._started = 0
+
+    async def start_spark(self, worker: str, request: SparkRequest) -> None:
+        """Start a JVM for a worker, in place of the one that it has."""
+        await self.end_worker(worker)
+        self._started += 1
+        directory = self._directory / "jvms" / f"{worker}-{self._started}"
+        entry = self._journal.intend("directory", str(directory.relative_to(self._directory)))
+        for name in ("conf", "tmp", "local"):
+            (directory / name).mkdir(parents=True, mode=0o700)
+        self._journal.created(entry)
+        jvm = _Jvm(directory, self._directory / "logs" / f"spark-{worker}.log", request)
+        self._jvms[worker] = jvm
+        jvm.gateway = asyncio.create_task(self._launch(jvm))
+        # Nobody may ever ask for it; then its failure is nobody's either.
+        jvm.gateway.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def spark_gateway(self, worker: str) -> dict[str, Any]:
+        """Wait until the worker's JVM listens; return its ``port``, ``secret`` and ``log``."""
+        jvm = self._jvms.get(worker)
+        if jvm is None or jvm.gateway is None:
+            raise errors.BadRequest(
+                f"No Spark was started for {worker}.",
+                checked="what the session started",
+                cure="Report this: the plugin asks for a start before it asks for the gateway.",
+            )
+        return await asyncio.shield(jvm.gateway)
+
+    def spark_status(self, worker: str) -> dict[str, Any]:
+        """Tell whether the worker's JVM runs, or how it ended, and where its log is."""
+        jvm = self._jvms.get(worker)
+        if jvm is None:
+            return {"alive": False, "exit": "none was started", "log": ""}
+        if jvm.returncode is None:
+            return {"alive": True, "exit": "", "log": str(jvm.log)}
+        return {"alive": False, "exit": children.describe_exit(jvm.returncode), "log": str(jvm.log)}
+
+    async def end_worker(self, worker: str) -> list[str]:
+        """End the worker's JVM with its Python workers, and return what could not be ended."""
+        jvm = self._jvms.pop(worker, None)
+        if jvm is None:
+            return []
+        # The launch runs to its end, or its child would be nobody's.
+        if jvm.gateway is not None and jvm.child is None:
+            await asyncio.wait([jvm.gateway], return_when=asyncio.FIRST_COMPLETED, timeout=0.5)
+        if jvm.gateway is not None:
+            jvm.gateway.cancel()
+        return [] if jvm.child is None else await jvm.child.end()
+
+    async def close(self) -> list[str]:
+        """End every JVM, and return what could not be ended."""
+        results = await asyncio.gather(*(self.end_worker(worker) for worker in list(self._jvms)))
+        return [problem for problems in results for problem in problems]
+
+    async def _launch(self, jvm: _Jvm) -> dict[str, Any]:
+        request = jvm.request
+        connection_file = jvm.directory / "gateway"
+        properties.write(jvm.directory / "conf" / "spark-defaults.conf", request.properties)
+        environ = request.environ | self._variables
+        environ |= {
+            "SPARK_HOME": str(request.spark_home),
+            "SPARK_CONF_DIR": str(jvm.directory / "conf"),
+            "SPARK_LOCAL_DIRS": str(jvm.directory / "local"),
+            "TMPDIR": str(jvm.directory / "tmp"),
+            # By these the JVM tells PySpark where it listens, and with what secret.
+            "_PYSPARK_DRIVER_CONN_INFO_PATH": str(connection_file),
+            "SPARK_CONNECT_MODE": "0",
+        }
+        jvm.child = await children.start(
+            "spark",
+            [str(request.spark_home / "bin" / "spark-submit"), "pyspark-shell"],
+            journal=self._journal,
+            environ=environ,
+            cwd=request.cwd,
+            log=jvm.log,
+        )
+        try:
+            await asyncio.wait_for(self._wait_for(connection_file, jvm), request.timeout)
+        except asyncio.TimeoutError:
+            await jvm.child.end()
+            raise self._not_started(jvm, f"did not answer within {request.timeout:g} s") from None
+        port, secret = read_connection_file(connection_file)
+        connection_file.unlink()
+        return {"port": port, "secret": secret, "log": str(jvm.log), "directory": str(jvm.directory)}
+
+    async def _wait_for(self, connection_file: Path, jvm: _Jvm) -> None:
+        # The JVM writes the file under another name first, so that it is whole once it is there.
+        while not connection_file.exists():
+            if jvm.returncode is not None:
+                raise self._not_started(jvm, f"ended at its start with {children.describe_exit(jvm.returncode)}")
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def _not_started(self, jvm: _Jvm, how: str) -> errors.SparkNotStarted:
+        return errors.SparkNotStarted(
+            f"The Spark JVM {how}.",
+            checked=f"its process; its log {jvm.log} ends with:\n{children.tail(jvm.log)}",
+            cure="Mend what the log names: a setting of the suite, memory, or Java (`isolated-emr doctor`).",
+        )
+
+
+def read_connection_file(path: Path) -> tuple[int, str]:
+    """Read the port and the secret that Spark's ``PythonGatewayServer`` wrote: two big-endian, counted values."""
+    content = path.read_bytes()
+    port, length = struct.unpack_from(">ii", content)
+    return port, content[8 : 8 + length].decode()

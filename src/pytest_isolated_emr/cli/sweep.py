@@ -1,0 +1,53 @@
+"""``isolated-emr sweep``: remove what dead sessions left."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from pytest_isolated_emr.lifecycle.state_root import StateRoot
+from pytest_isolated_emr.lifecycle.sweep import Report
+from pytest_isolated_emr.lifecycle.sweep import sweep as sweep_root
+
+
+@click.command()
+@click.option("--delete", is_flag=True, help="Remove it. Without this the command only says what it would remove.")
+@click.option("--kept", is_flag=True, help="Include what was kept of failed tests.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def sweep(delete: bool, kept: bool, as_json: bool) -> None:
+    """Remove what dead sessions of yours left on this machine. Live sessions are never touched.
+
+    Exits with 1 if something could not be removed.
+    """
+    report = sweep_root(StateRoot.from_environment(), delete=delete, kept=kept)
+    if as_json:
+        click.echo(json.dumps(asdict(report), indent=1, default=str))
+    else:
+        _print(report)
+    sys.exit(1 if report.failed else 0)
+
+
+def _print(report: Report) -> None:
+    table = Table("session", "what happens", "why", "processes", "disk")
+    rows = [(leftover, "removed" if report.deleted else "would be removed") for leftover in report.removed]
+    rows += [(failure.leftover, "failed: " + "; ".join(failure.problems)) for failure in report.failed]
+    rows += [(leftover, "left alone") for leftover in report.reported]
+    if not rows:
+        click.echo("nothing is left over")
+        return
+    for leftover, outcome in rows:
+        table.add_row(
+            leftover.name,
+            outcome,
+            leftover.reason,
+            str(len(leftover.processes)),
+            f"{leftover.size_bytes / 1e6:.1f} MB",
+        )
+    Console().print(table)
+    if report.removed and not report.deleted:
+        click.echo("This was a dry run; `isolated-emr sweep --delete` removes it.")

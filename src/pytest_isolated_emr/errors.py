@@ -1,0 +1,155 @@
+"""Every error that a user can meet, each with a stable code.
+
+A message always has the same parts, so that a reader finds the cure without a search: what happened, what was
+checked to find that out, and what to do. ``docs/errors/<code>.md`` says more about each.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+#: What pytest exits with when an environment cannot be had (``EX_TEMPFAIL`` of sysexits.h), so that CI can tell it
+#: from failing tests, which are 1.
+EXIT_NO_ENVIRONMENT = 75
+
+
+class IsolatedEmrError(Exception):
+    """The base of this package's errors.
+
+    :param what: one sentence on what happened.
+    :param checked: what was looked at to find that out.
+    :param cure: what the user can do about it.
+    """
+
+    code: ClassVar[str] = "IE000"
+
+    def __init__(self, what: str, *, checked: str, cure: str) -> None:
+        super().__init__(what, checked, cure)
+        self.what = what
+        self.checked = checked
+        self.cure = cure
+
+    def __str__(self) -> str:
+        return (
+            f"{self.code}: {self.what}\n  checked: {self.checked}\n  to do: {self.cure}\n  more: docs/errors/{self.code}.md"
+        )
+
+    def to_message(self) -> dict[str, str]:
+        """Return the error as plain text fields, to be sent from the keeper to its client."""
+        return {"code": self.code, "what": self.what, "checked": self.checked, "cure": self.cure}
+
+
+def from_message(message: dict[str, str]) -> IsolatedEmrError:
+    """Rebuild the error that :meth:`IsolatedEmrError.to_message` took apart."""
+    kinds = {kind.code: kind for kind in _all_kinds(IsolatedEmrError)}
+    kind = kinds.get(message["code"], IsolatedEmrError)
+    return kind(message["what"], checked=message["checked"], cure=message["cure"])
+
+
+def _all_kinds(base: type[IsolatedEmrError]) -> list[type[IsolatedEmrError]]:
+    kinds = [base]
+    for kind in base.__subclasses__():
+        kinds.extend(_all_kinds(kind))
+    return kinds
+
+
+class NotEnabled(IsolatedEmrError):
+    """A fixture of ours was asked for in a run without ``--isolated-emr``."""
+
+    code = "IE001"
+
+
+class UnsupportedPlatform(IsolatedEmrError):
+    """The operating system lacks what the promises rest on (Windows)."""
+
+    code = "IE002"
+
+
+class JavaNotFound(IsolatedEmrError):
+    """No Java to run Spark with."""
+
+    code = "IE101"
+
+
+class JavaTooOld(IsolatedEmrError):
+    """There is a Java, but the installed Spark needs a newer one."""
+
+    code = "IE102"
+
+
+class PysparkNotFound(IsolatedEmrError):
+    """Pyspark cannot be imported by the Python that runs pytest."""
+
+    code = "IE103"
+
+
+class UnsupportedSpark(IsolatedEmrError):
+    """The installed pyspark is of a version that is not supported."""
+
+    code = "IE104"
+
+
+class StateRootUnusable(IsolatedEmrError):
+    """The directory that holds sessions and jars cannot be written, or is somebody else's."""
+
+    code = "IE105"
+
+
+class NoSpace(IsolatedEmrError):
+    """Too little disk space to start a session."""
+
+    code = "IE106"
+
+
+class JarsUnavailable(IsolatedEmrError):
+    """A jar is neither in the cache nor to be fetched."""
+
+    code = "IE107"
+
+
+class KeeperNotStarted(IsolatedEmrError):
+    """The keeper ended, or said nothing, before the environment was ready."""
+
+    code = "IE201"
+
+
+class KeeperDied(IsolatedEmrError):
+    """The keeper ended while the session was using it."""
+
+    code = "IE202"
+
+
+class EndpointDied(IsolatedEmrError):
+    """The private AWS endpoint ended, or could not start."""
+
+    code = "IE203"
+
+
+class SparkNotStarted(IsolatedEmrError):
+    """The Spark JVM ended, or was not ready in time."""
+
+    code = "IE204"
+
+
+class SparkDied(IsolatedEmrError):
+    """The Spark JVM ended while a test was using it."""
+
+    code = "IE205"
+
+
+class BadRequest(IsolatedEmrError):
+    """The keeper got a message that it does not understand (mixed versions in one environment)."""
+
+    code = "IE206"
+
+
+class UnknownSession(IsolatedEmrError):
+    """A command named a run id of which nothing is on this machine."""
+
+    code = "IE301"
+
+
+class CommandNotFound(IsolatedEmrError):
+    """``isolated-emr exec`` was given a command that cannot be started."""
+
+    code = "IE302"

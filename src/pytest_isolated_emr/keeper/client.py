@@ -1,0 +1,188 @@
+"""The client's end of the keeper: start one or attach to one, and ask it for things.
+
+The connection is the lifeline. When it closes, for whatever reason, the keeper takes the environment down.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from pytest_isolated_emr import errors
+from pytest_isolated_emr.keeper import messages
+from pytest_isolated_emr.keeper.messages import Message
+from pytest_isolated_emr.lifecycle.processes import RUN_ID_VARIABLE
+
+_LOG_TAIL = 2000
+
+
+class KeeperClient:
+    """A connection to a session's keeper.
+
+    Requests are answered in order; several threads may ask. A forked child must not hold the lifeline open, so it
+    loses its copy of the connection at once.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection: socket.socket | None = connection
+        self._received = b""
+        self._last_id = 0
+        self._lock = threading.Lock()
+        self._log: Path | None = None
+        self._early_output: IO[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        os.register_at_fork(after_in_child=self._forget)
+
+    @classmethod
+    def start(cls, opening: Mapping[str, Any]) -> tuple[KeeperClient, Message]:
+        """Start a keeper that this process owns.
+
+        :param opening: the fields of the first message, as :class:`~pytest_isolated_emr.keeper.keeper.Keeper` reads
+            them.
+        :returns: the client, and the keeper's description of the session.
+        :raises IsolatedEmrError: the keeper could not make the session.
+        """
+        ours, theirs = socket.socketpair()
+        # Until it has a log in the session's directory, what the keeper prints is here. It keeps none of pytest's
+        # streams: whoever reads those (`pytest | tee`) must see them end with pytest.
+        output = tempfile.TemporaryFile()  # noqa: SIM115
+        # Inside another session's command, this keeper is not one of that session's processes: it ends by itself.
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        environ.pop(RUN_ID_VARIABLE, None)
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "pytest_isolated_emr.keeper", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                cwd="/",
+                env=environ,
+            )
+        client = cls(ours)
+        client._process = process
+        client._early_output = output
+        return client, client._open("open", opening)
+
+    @classmethod
+    def attach(cls, session_directory: Path, worker: str) -> tuple[KeeperClient, Message]:
+        """Connect to the keeper of a session that another process owns.
+
+        :param session_directory: the session's directory.
+        :param worker: the name of this process in the session, such as ``gw0``.
+        :raises KeeperDied: nobody answers there.
+        """
+        try:
+            connection = messages.connect(session_directory)
+        except OSError as error:
+            raise errors.KeeperDied(
+                "The session's keeper does not answer.",
+                checked=f"{session_directory / messages.SOCKET_NAME}: {error}",
+                cure="Run again; if it recurs, look at `isolated-emr ps` and the keeper's log.",
+            ) from error
+        client = cls(connection)
+        return client, client._open("attach", {"worker": worker})
+
+    def request(self, op: str, **fields: Any) -> Message:
+        """Ask the keeper for something and wait for its answer.
+
+        :param op: the name of the operation.
+        :param fields: its arguments, as JSON has them.
+        :raises IsolatedEmrError: the keeper's own error, or :class:`~pytest_isolated_emr.errors.KeeperDied`.
+        """
+        with self._lock:
+            self._last_id += 1
+            message_id = self._last_id
+            self._send({"id": message_id, "op": op, **fields})
+            while True:
+                reply = self._receive()
+                # An older id answers a request that Ctrl-C cut short.
+                if reply.get("id") == message_id:
+                    break
+        if "error" in reply:
+            raise errors.from_message(reply["error"])
+        return reply
+
+    def close(self) -> None:
+        """Let go of the lifeline and, where this process started the keeper, wait until it has ended."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        if self._process is not None:
+            self._process.wait()
+        if self._early_output is not None:
+            self._early_output.close()
+            self._early_output = None
+
+    def _open(self, op: str, fields: Mapping[str, Any]) -> Message:
+        try:
+            session = self.request(op, **fields)
+        except errors.IsolatedEmrError:
+            self.close()
+            raise
+        self._log = Path(session["keeper_log"])
+        return session
+
+    def _forget(self) -> None:
+        """In a forked child: close the copy, which does not end the connection itself as shutdown would."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._process = None
+        self._lock = threading.Lock()
+
+    def _send(self, message: Message) -> None:
+        if self._connection is None:
+            raise errors.KeeperDied(
+                "This process has no connection to the session's keeper.",
+                checked="the connection is closed, as it is after the run's end and in a forked child",
+                cure="Use the environment in the process that pytest started.",
+            )
+        try:
+            self._connection.sendall(messages.encode(message))
+        except OSError as error:
+            raise self._died(error) from error
+
+    def _receive(self) -> Message:
+        assert self._connection is not None
+        while b"\n" not in self._received:
+            try:
+                chunk = self._connection.recv(65536)
+            except OSError as error:
+                raise self._died(error) from error
+            if not chunk:
+                raise self._died("the connection was closed")
+            self._received += chunk
+        line, self._received = self._received.split(b"\n", 1)
+        return messages.decode(line)
+
+    def _died(self, reason: object) -> errors.IsolatedEmrError:
+        if self._log is None:
+            kind: type[errors.IsolatedEmrError] = errors.KeeperNotStarted
+            what = "The keeper ended before the environment was ready."
+        else:
+            kind = errors.KeeperDied
+            what = "The keeper, which owns the session's environment, is gone; so is the environment."
+        output = self._output_tail()
+        return kind(
+            what,
+            checked=f"{reason}; its last output:\n{output}" if output else f"{reason}; it printed nothing",
+            cure="Run again. The next session, or `isolated-emr sweep --delete`, removes what this one left.",
+        )
+
+    def _output_tail(self) -> str:
+        text = ""
+        if self._log is not None and self._log.is_file():
+            text = self._log.read_text(errors="replace")
+        elif self._early_output is not None:
+            self._early_output.seek(0)
+            text = self._early_output.read().decode(errors="replace")
+        return text.strip()[-_LOG_TAIL:]

@@ -1,0 +1,282 @@
+"""The keeper: owns one session's environment from before it exists until it is gone.
+
+It holds the session's lock, writes the journal, starts the endpoint and Spark, and takes all of it away when the
+client's end of the lifeline closes, whatever closed it. It runs on one thread, so that no two things happen at
+once to what it owns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import traceback
+from pathlib import Path
+
+from pytest_isolated_emr import errors
+from pytest_isolated_emr.aws.credentials import SessionCredentials
+from pytest_isolated_emr.aws.endpoint_process import EndpointProcess
+from pytest_isolated_emr.backends import BACKENDS
+from pytest_isolated_emr.backends.base import Backend, SparkRequest
+from pytest_isolated_emr.keeper import messages, teardown
+from pytest_isolated_emr.keeper.messages import Message
+from pytest_isolated_emr.lifecycle.processes import RUN_ID_VARIABLE, ProcessIdentity
+from pytest_isolated_emr.lifecycle.run_id import new_run_id, started_at
+from pytest_isolated_emr.lifecycle.session_directory import KEPT_NAME, SessionDirectory, SessionMetadata
+from pytest_isolated_emr.lifecycle.state_root import StateRoot
+from pytest_isolated_emr.lifecycle.sweep import sweep
+
+OWNER = "main"
+
+
+class Keeper:
+    """One session's supervisor.
+
+    :param lifeline: the connection to the process that owns the session.
+    """
+
+    def __init__(self, lifeline: socket.socket) -> None:
+        self._lifeline = lifeline
+        self._over = asyncio.Event()
+        self._keep = False
+        self._backend: Backend | None = None
+        self._endpoint: EndpointProcess | None = None
+        self._adopted: list[ProcessIdentity] = []
+        self._teardown: asyncio.Task[list[str]] | None = None
+
+    async def run(self) -> None:
+        """Serve the session from its opening to its end."""
+        reader, writer = await asyncio.open_connection(sock=self._lifeline, limit=messages.MAX_LINE)
+        self._watch_owner()
+        line = await reader.readline()
+        if not line:
+            return
+        opening = messages.decode(line)
+        try:
+            directory = self._create(opening)
+        except errors.IsolatedEmrError as error:
+            writer.write(messages.encode({"id": opening["id"], "error": error.to_message()}))
+            await writer.drain()
+            return
+        self._directory = directory
+        try:
+            await self._open(opening)
+            writer.write(messages.encode({"id": opening["id"], **self._describe()}))
+            serving = asyncio.create_task(self._serve_owner(reader, writer))
+            sweeping = asyncio.create_task(self._sweep_others())
+            await self._over.wait()
+            serving.cancel()
+            sweeping.cancel()
+        finally:
+            await self._take_down()
+            # Who waits for the end of this session sees it when the lifeline closes: last of all.
+            writer.close()
+
+    def _create(self, opening: Message) -> SessionDirectory:
+        root = StateRoot.from_environment()
+        root.open()
+        self._root = root
+        run_id = new_run_id()
+        directory = SessionDirectory.create(root, run_id)
+        directory.write_metadata(
+            SessionMetadata.of_this_process(
+                run_id,
+                started=started_at(run_id).isoformat(),
+                cwd=opening["cwd"],
+                command=opening["command"],
+                backend=opening["backend"],
+                versions=opening["versions"],
+            )
+        )
+        return directory
+
+    async def _open(self, opening: Message) -> None:
+        """Create what every session has; the order is that of the journal."""
+        path, journal = self._directory.path, self._directory.journal
+        for name in ("logs", "endpoint", "scratch", "workers", "jvms", "aws"):
+            entry = journal.intend("directory", name)
+            (path / name).mkdir(mode=0o700)
+            journal.created(entry)
+        self._log_to(path / "logs" / "keeper.log")
+        self._variables = {RUN_ID_VARIABLE: self._directory.run_id}
+        self._credentials = SessionCredentials.new(opening["region"])
+        self._endpoint = EndpointProcess(self._credentials, path / "logs" / "endpoint.log")
+        await self._endpoint.start(
+            journal=journal,
+            temporary=path / "endpoint",
+            buckets=[{"name": self.bucket, "directory": None}, *opening["buckets"]],
+            variables=self._variables,
+        )
+        self._backend = BACKENDS[opening["backend"]](path, journal, self._variables)
+        self._listener = await asyncio.start_unix_server(
+            self._serve_worker, sock=messages.bind(path), limit=messages.MAX_LINE
+        )
+
+    @property
+    def bucket(self) -> str:
+        """The bucket that has the scratch of all tests."""
+        return f"isolated-emr-{self._directory.run_id}"
+
+    def _describe(self) -> Message:
+        assert self._endpoint is not None
+        path = self._directory.path
+        return {
+            "run_id": self._directory.run_id,
+            "directory": str(path),
+            "keeper_log": str(path / "logs" / "keeper.log"),
+            "endpoint_url": self._endpoint.url,
+            "bucket": self.bucket,
+            "access_key_id": self._credentials.access_key_id,
+            "secret_access_key": self._credentials.secret_access_key,
+            "region": self._credentials.region,
+        }
+
+    def _log_to(self, log: Path) -> None:
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(descriptor, sys.stdout.fileno())
+        os.dup2(descriptor, sys.stderr.fileno())
+        os.close(descriptor)
+
+    def _watch_owner(self) -> None:
+        """Notice the owner's death even while something that it forked holds the lifeline open."""
+        peer = messages.peer(self._lifeline)
+        if peer is None or not hasattr(os, "pidfd_open"):
+            return
+        try:
+            self._owner = os.pidfd_open(peer[0])
+        except ProcessLookupError:
+            self._over.set()
+            return
+        except OSError:
+            # A kernel without it, or one that forbids it: the lifeline itself has to do.
+            return
+        asyncio.get_running_loop().add_reader(self._owner, self._over.set)
+
+    async def _serve_owner(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._serve(reader, writer, OWNER)
+        finally:
+            self._over.set()
+
+    async def _serve_worker(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = messages.peer(writer.get_extra_info("socket"))
+        if peer is not None and peer[1] != os.getuid():
+            writer.close()
+            return
+        worker = ""
+        try:
+            line = await reader.readline()
+            if not line:
+                return
+            hello = messages.decode(line)
+            worker = hello["worker"]
+            writer.write(messages.encode({"id": hello["id"], **self._describe()}))
+            await self._serve(reader, writer, worker)
+        finally:
+            writer.close()
+            if worker and self._backend is not None and not self._over.is_set():
+                # The worker has ended or died: what was its own goes now.
+                await self._backend.end_worker(worker)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, worker: str) -> None:
+        with contextlib.suppress(ConnectionError):
+            while line := await reader.readline():
+                request = messages.decode(line)
+                try:
+                    reply = await self._answer(request, worker)
+                except errors.IsolatedEmrError as error:
+                    reply = {"error": error.to_message()}
+                except Exception as error:  # noqa: BLE001 - the client is told, and the log has all of it
+                    traceback.print_exc()
+                    reply = {"error": _unexpected(request, error).to_message()}
+                writer.write(messages.encode({"id": request["id"], **reply}))
+                await writer.drain()
+
+    async def _answer(self, request: Message, worker: str) -> Message:
+        assert self._backend is not None
+        assert self._endpoint is not None
+        match request["op"]:
+            case "ready":
+                await self._endpoint.ready()
+                return {}
+            case "start_spark":
+                await self._backend.start_spark(worker, _spark_request(request))
+                return {}
+            case "spark_gateway":
+                return await self._backend.spark_gateway(worker)
+            case "spark_status":
+                return self._backend.spark_status(worker)
+            case "end_spark":
+                return {"problems": await self._backend.end_worker(worker)}
+            case "adopt":
+                self._adopt(request["pid"])
+                return {}
+            case "keep":
+                self._keep_files(worker)
+                return {}
+            case "close":
+                return {"problems": await self._take_down()}
+            case other:
+                raise errors.BadRequest(
+                    f"The keeper does not know the operation {other!r}.",
+                    checked="the operations of this version",
+                    cure="Install one version of pytest-isolated-emr in this environment, and run again.",
+                )
+
+    def _adopt(self, pid: int) -> None:
+        """Make a process that the client started the session's own."""
+        identity = ProcessIdentity.of(pid)
+        entry = self._directory.journal.intend("process", "command")
+        self._directory.journal.created(entry, **identity.to_dict())
+        self._adopted.append(identity)
+
+    def _keep_files(self, worker: str) -> None:
+        """Let what is in the session's directory for a look, under ``kept``, outlive the session."""
+        entry = self._directory.journal.intend("directory", KEPT_NAME)
+        (self._directory.path / KEPT_NAME).mkdir(mode=0o700, exist_ok=True)
+        self._directory.journal.kept(entry, worker=worker)
+        self._keep = True
+
+    async def _take_down(self) -> list[str]:
+        """Take the environment away, once, and return what could not be removed."""
+        if self._teardown is None:
+            self._teardown = asyncio.create_task(
+                teardown.take_down(
+                    self._directory,
+                    keep=self._keep,
+                    adopted=self._adopted,
+                    backend=self._backend,
+                    endpoint=self._endpoint,
+                )
+            )
+        return await asyncio.shield(self._teardown)
+
+    async def _sweep_others(self) -> None:
+        """Remove what dead sessions of this machine left, once this one is ready."""
+        assert self._endpoint is not None
+        try:
+            await self._endpoint.ready()
+            await asyncio.to_thread(sweep, self._root, delete=True)
+        except (errors.IsolatedEmrError, OSError):
+            # Nothing of this session depends on it; the log says why, and the next session tries again.
+            traceback.print_exc()
+
+
+def _spark_request(request: Message) -> SparkRequest:
+    return SparkRequest(
+        properties=request["properties"],
+        environ=request["environ"],
+        cwd=Path(request["cwd"]),
+        spark_home=Path(request["spark_home"]),
+        timeout=request["timeout"],
+    )
+
+
+def _unexpected(request: Message, error: Exception) -> errors.BadRequest:
+    return errors.BadRequest(
+        f"The keeper failed at {request.get('op')!r}: {type(error).__name__}: {error}",
+        checked="the operation itself; the keeper's log has the traceback",
+        cure="Report this with the log (`isolated-emr logs`).",
+    )

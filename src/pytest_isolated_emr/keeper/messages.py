@@ -1,0 +1,84 @@
+"""How the keeper and its clients talk: one JSON object a line, over a Unix socket.
+
+A request is ``{"id": n, "op": name, …}``; its reply has the same id and either the result's fields or an ``error``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+Message = dict[str, Any]
+
+SOCKET_NAME = "keeper.sock"
+#: The longest line either side accepts, in bytes. Settings and environments are a few kilobytes.
+MAX_LINE = 16 * 1024 * 1024
+
+# The kernel's limit is 108 bytes on Linux and 104 on macOS, with the closing zero.
+_MAX_SOCKET_PATH = 100
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """Return the message as one line of JSON."""
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """Return the message of one line.
+
+    :raises ValueError: the line is no JSON object.
+    """
+    message = json.loads(line)
+    if not isinstance(message, dict):
+        raise ValueError(f"not an object: {line[:80]!r}")
+    return message
+
+
+def bind(directory: Path) -> socket.socket:
+    """Return a socket that listens inside ``directory``, which only this user may enter."""
+    listener = socket.socket(socket.AF_UNIX)
+    _at_short_path(directory, listener.bind)
+    listener.listen()
+    return listener
+
+
+def connect(directory: Path) -> socket.socket:
+    """Return a socket connected to the keeper that listens inside ``directory``.
+
+    :raises OSError: nobody listens there.
+    """
+    client = socket.socket(socket.AF_UNIX)
+    try:
+        _at_short_path(directory, client.connect)
+    except OSError:
+        client.close()
+        raise
+    return client
+
+
+def _at_short_path(directory: Path, act: Any) -> None:
+    path = directory / SOCKET_NAME
+    if len(os.fsencode(path)) <= _MAX_SOCKET_PATH or sys.platform != "linux":
+        act(str(path))
+        return
+    # A state root deep in a directory tree: the kernel takes the path through an open descriptor as well.
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        act(f"/proc/self/fd/{descriptor}/{SOCKET_NAME}")
+    finally:
+        os.close(descriptor)
+
+
+def peer(connection: socket.socket) -> tuple[int, int] | None:
+    """Return the pid and the uid of the process at the other end, where the system tells."""
+    if sys.platform != "linux":
+        return None
+    packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, uid, _gid = struct.unpack("3i", packed)
+    return pid, uid

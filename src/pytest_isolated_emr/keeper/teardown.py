@@ -1,0 +1,69 @@
+"""Taking an environment away, in the reverse order of its making, past whatever fails on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+
+from pytest_isolated_emr.aws.endpoint_process import EndpointProcess
+from pytest_isolated_emr.backends.base import Backend
+from pytest_isolated_emr.lifecycle.processes import ProcessIdentity, end_tree, processes_of
+from pytest_isolated_emr.lifecycle.session_directory import SessionDirectory
+
+
+async def take_down(
+    directory: SessionDirectory,
+    *,
+    keep: bool,
+    adopted: Sequence[ProcessIdentity],
+    backend: Backend | None,
+    endpoint: EndpointProcess | None,
+) -> list[str]:
+    """End every process of the session, then remove its directory and give up its lock.
+
+    :param directory: the session's, still locked.
+    :param keep: whether what is kept for a look stays.
+    :param adopted: processes that the client started for the session.
+    :param backend: what started Spark, if anything did.
+    :param endpoint: the private endpoint, if it was made.
+    :returns: what could not be removed; it stays in the journal for the sweep.
+    """
+    problems: list[str] = []
+
+    async def attempt(what: str, step: Callable[[], Awaitable[list[str]]]) -> None:
+        try:
+            problems.extend(await step())
+        except Exception as error:  # noqa: BLE001 - the rest has to go as well; the user is told of this
+            traceback.print_exc()
+            problems.append(f"{what}: {type(error).__name__}: {error}")
+
+    async def end_adopted() -> list[str]:
+        return _describe(await asyncio.to_thread(end_tree, list(adopted), 0.0))
+
+    async def end_descendants() -> list[str]:
+        # What went its own way (a daemon, an orphan of a JVM that died): found by the mark in its environment.
+        strays = await asyncio.to_thread(processes_of, directory.run_id)
+        return _describe(await asyncio.to_thread(end_tree, strays, 0.0))
+
+    async def remove() -> list[str]:
+        directory.journal.end()
+        return directory.remove(keep=keep)
+
+    if adopted:
+        await attempt("the command", end_adopted)
+    if backend is not None:
+        await attempt("Spark", backend.close)
+    if endpoint is not None:
+        await attempt("the endpoint", endpoint.end)
+    await attempt("stray processes", end_descendants)
+    if not problems:
+        # Else the journal has to stay: it is what the sweep goes by.
+        await attempt("the session's directory", remove)
+    directory.release()
+    return problems
+
+
+def _describe(left: Sequence[ProcessIdentity]) -> list[str]:
+    return [f"process {identity.pid}" for identity in left if identity.pid != os.getpid()]

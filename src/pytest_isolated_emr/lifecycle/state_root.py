@@ -1,0 +1,110 @@
+"""The one directory that holds all long-lived state: sessions and jars."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from pytest_isolated_emr.errors import NoSpace, StateRootUnusable
+
+#: The environment variable that moves the state root.
+HOME_VARIABLE = "ISOLATED_EMR_HOME"
+
+#: Less free space than this, and a session would fail in the middle of a test instead of at its start.
+MINIMUM_FREE_BYTES = 256 * 1024 * 1024
+
+_CURE = f"Make it a directory of yours that can be written, or set {HOME_VARIABLE} to another one."
+
+
+@dataclass(frozen=True)
+class StateRoot:
+    """The root of long-lived state.
+
+    :param path: an absolute path, which need not exist before :meth:`open`.
+    """
+
+    path: Path
+
+    @classmethod
+    def from_environment(cls) -> StateRoot:
+        """Return the user's state root, which ``ISOLATED_EMR_HOME`` may move.
+
+        :raises StateRootUnusable: if the variable's value is not an absolute path.
+        """
+        moved = os.environ.get(HOME_VARIABLE)
+        if not moved:
+            return cls(platformdirs.user_state_path("isolated-emr", appauthor=False))
+        path = Path(moved).expanduser()
+        if not path.is_absolute():
+            # The keeper has another working directory than pytest, so they would not mean the same place.
+            raise StateRootUnusable(
+                f"{HOME_VARIABLE} is the relative path {moved!r}.",
+                checked=f"the environment variable {HOME_VARIABLE}",
+                cure=f"Set {HOME_VARIABLE} to an absolute path.",
+            )
+        return cls(path)
+
+    @property
+    def sessions(self) -> Path:
+        """The directory that has one directory per session."""
+        return self.path / "sessions"
+
+    @property
+    def jars(self) -> Path:
+        """The cache of jars."""
+        return self.path / "jars"
+
+    def open(self) -> None:
+        """Create what is missing of the root, and check that it can be used and is nobody else's.
+
+        :raises StateRootUnusable: if it is somebody else's, a link, not a directory or cannot be written.
+        :raises NoSpace: if too little space is left on its file system.
+        """
+        for directory in (self.path, self.sessions, self.jars):
+            _create(directory)
+            _check(directory)
+        free = shutil.disk_usage(self.path).free
+        if free < MINIMUM_FREE_BYTES:
+            raise NoSpace(
+                f"Only {free // 2**20} MiB are free for {self.path}.",
+                checked=f"the free space of its file system; {MINIMUM_FREE_BYTES // 2**20} MiB are needed",
+                cure="Free some space (`isolated-emr sweep --delete` removes what dead sessions left), "
+                f"or set {HOME_VARIABLE} to a directory on another disk.",
+            )
+
+
+def _create(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateRootUnusable(
+            f"The directory {directory} cannot be created: {error.strerror}.",
+            checked=f"mkdir {directory}",
+            cure=_CURE,
+        ) from error
+
+
+def _check(directory: Path) -> None:
+    found = directory.lstat()
+    problem = ""
+    if not stat.S_ISDIR(found.st_mode):
+        problem = "is a link" if stat.S_ISLNK(found.st_mode) else "is not a directory"
+    elif found.st_uid != os.geteuid():
+        problem = f"belongs to the user {found.st_uid}, not to you ({os.geteuid()})"
+    else:
+        if found.st_mode & 0o077:
+            # Ours, so it is ours to tighten: made by hand or by an earlier umask.
+            directory.chmod(stat.S_IMODE(found.st_mode) & 0o700)
+        if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+            problem = "cannot be written"
+    if problem:
+        raise StateRootUnusable(
+            f"The directory {directory} {problem}.",
+            checked=f"the kind, owner and mode of {directory}",
+            cure=_CURE,
+        )

@@ -1,0 +1,58 @@
+"""The pytest plugin: options, and the choice between an isolated run and none.
+
+Without the option this module is all that is loaded besides the fixtures' names.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from pytest_isolated_emr import hooks, settings
+
+_MARKER = (
+    "isolated_emr(conf=None, packages=None): Spark settings and packages (group:artifact:version) "
+    "for a test, a class or a module"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    settings.add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the hooks by which a conftest takes part."""
+    pluginmanager.add_hookspecs(hooks)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Start the session before the first conftest is imported, which may make an AWS client already."""
+    known = early_config.known_args_namespace
+    if not settings.is_enabled(early_config) or known.help or known.version:
+        return
+    from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError
+    from pytest_isolated_emr.run import IsolatedRun
+
+    try:
+        IsolatedRun.start(early_config)
+    except IsolatedEmrError as error:
+        # No test has run, and none could; a return code of its own tells CI so.
+        sys.stderr.write(f"\nERROR: {error}\n")
+        raise SystemExit(EXIT_NO_ENVIRONMENT) from error
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker."""
+    config.addinivalue_line("markers", _MARKER)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Define the fixtures, but for names that another plugin has given a meaning already."""
+    from pytest_isolated_emr import fixtures
+
+    manager = session.config.pluginmanager
+    manager.register(fixtures.provider(fixtures.names_of_others(manager.get_plugins())), "isolated_emr_fixtures")

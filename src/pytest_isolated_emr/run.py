@@ -1,0 +1,219 @@
+"""An isolated run: what happens at which moment of pytest's.
+
+It is registered as a plugin only in a run with ``--isolated-emr``, in the process that owns the session and in each
+xdist worker, which joins it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_isolated_emr import errors, settings
+from pytest_isolated_emr.aws import interception
+from pytest_isolated_emr.environment import Environment
+from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError
+from pytest_isolated_emr.scratches import Scratches
+from pytest_isolated_emr.session import OWNER, Session, session_to_join
+from pytest_isolated_emr.settings import Settings
+from pytest_isolated_emr.spark.properties import split_protected
+from pytest_isolated_emr.spark.runtime import SparkRuntime
+from pytest_isolated_emr.spark.wiring import SparkWiring
+from pytest_isolated_emr.tests_spark import TestsSpark
+
+_FAILED = pytest.StashKey[bool]()
+_PLUGIN = "isolated_emr_run"
+
+
+class IsolatedRun:
+    """This process's part of the session."""
+
+    def __init__(self, config: pytest.Config, chosen: Settings, wiring: SparkWiring, session: Session) -> None:
+        self._config = config
+        self._settings = chosen
+        self._wiring = wiring
+        self._session = session
+        self._guard = session.environment_guard()
+        self._notes: dict[str, None] = {}
+        self._kept: list[str] = []
+        self._problems: list[str] = []
+        self._failures = 0
+        self._is_down = False
+        self._runtime = SparkRuntime(
+            session.client,
+            spark_home=wiring.installation.home,
+            defaults=self._spark_conf,
+            with_packages=lambda wanted: wiring.with_packages(wanted, self._progress),
+            timeout=chosen.start_timeout,
+            note=self._note,
+        )
+        self.scratches = Scratches(session, is_kept=self._is_kept, on_kept=self._on_kept)
+        self.environment = Environment(session, self._spark_conf, self.scratches.of_session)
+        self.tests_spark = TestsSpark(self._runtime)
+
+    @classmethod
+    def start(cls, config: pytest.Config) -> None:
+        """Start the session, or join it in an xdist worker, and register what this run does later.
+
+        :param config: pytest's configuration, before the first conftest is imported.
+        :raises IsolatedEmrError: there can be no session.
+        :raises pytest.UsageError: a setting is wrong.
+        """
+        chosen = settings.read_settings(config)
+        wiring = SparkWiring(chosen, dict(os.environ))
+        # An in-process pytest inside a test of a session is one of its own.
+        joins = None if cls._active else session_to_join()
+        if joins is not None:
+            session = Session.attach(*joins, chosen)
+        else:
+            session = Session.start(chosen, sys.argv)
+        run = cls(config, chosen, wiring, session)
+        cls._active += 1
+        config.add_cleanup(run._close)
+        run._guard.apply()
+        interception.activate(session.endpoint_url, session.credentials)
+        run._runtime.install()
+        config.pluginmanager.register(run, _PLUGIN)
+
+    #: How many runs there are in this process: more than one where a test runs pytest in its own process.
+    _active = 0
+
+    # pytest's moments
+
+    def pytest_report_header(self) -> str:
+        """Say what the run has."""
+        python = ".".join(str(part) for part in sys.version_info[:3])
+        return (
+            f"isolated-emr: {self._session.backend}, Spark {self._wiring.installation.version}, "
+            f"Java {self._wiring.java.version}, Python {python}, run {self._session.run_id}"
+        )
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        """Start Spark, which comes up while pytest collects."""
+        try:
+            if not self._config.option.collectonly:
+                self._wiring.fetch_jars(self._progress)
+                if not self._config.pluginmanager.hasplugin("dsession"):
+                    self._runtime.start()
+                self._wiring.write_configuration(Path(os.environ["SPARK_CONF_DIR"]), self._spark_conf())
+        except IsolatedEmrError as error:
+            pytest.exit(str(error), returncode=EXIT_NO_ENVIRONMENT)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Give Spark up where there is nothing to run."""
+        if not session.items:
+            self._runtime.give_up()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Give the test a Spark that lives, with the settings that it is marked with."""
+        self.tests_spark.prepare(item)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+    ) -> Iterator[None]:
+        """Note who holds on to Spark."""
+        result = yield
+        self.tests_spark.remember(fixturedef, request)
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Iterator[None]:
+        """Add to a failed test's report what Spark printed meanwhile."""
+        report: pytest.TestReport = yield  # type: ignore[assignment]
+        if report.failed:
+            item.stash[_FAILED] = True
+            self._failures += 1
+            try:
+                report.sections.extend(self.tests_spark.report())
+            except errors.KeeperDied as error:
+                report.sections.append(("isolated-emr", str(error)))
+        return report  # type: ignore[return-value]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """Take the environment away, when all fixtures are torn down and before the summary is written."""
+        self._take_down()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: object) -> None:
+        """Take over what an xdist worker has to say in the summary."""
+        for line in getattr(node, "workeroutput", {}).get(_PLUGIN, []):
+            self._note(line)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say what was kept and where, what was overridden, and what could not be removed."""
+        lines = [*self._kept, *self._notes]
+        lines += [f"could not be removed: {problem}" for problem in self._problems]
+        if self._problems:
+            lines.append("to remove it: isolated-emr sweep --delete")
+        if lines:
+            terminalreporter.section("isolated-emr")
+            for line in lines:
+                terminalreporter.write_line(line)
+
+    # What it consists of
+
+    def _spark_conf(self) -> dict[str, str]:
+        own = self._wiring.defaults(self._session, self._progress)
+        conf = dict(own)
+        self._config.hook.pytest_isolated_emr_spark_conf(config=self._config, conf=conf)
+        held, left_out = split_protected({key: str(value) for key, value in conf.items()})
+        for key in left_out:
+            if conf[key] != own.get(key):
+                self._note(f"{key}: set by a conftest, left out, as it would lead out of the session")
+        return own | held
+
+    def _progress(self, text: str) -> None:
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(f"isolated-emr: {text}")
+
+    def _note(self, text: str) -> None:
+        # A dictionary, as a set that remembers the order.
+        self._notes[text] = None
+
+    def _is_kept(self, item: pytest.Item | None) -> bool:
+        failed = self._failures > 0 if item is None else item.stash.get(_FAILED, False)
+        return self._settings.retention == "all" or (self._settings.retention == "failed" and failed)
+
+    def _on_kept(self, whose: str, directory: Path) -> None:
+        self._kept.append(f"kept: {whose}: {directory}")
+
+    def _keep_logs(self) -> None:
+        if self._is_kept(None):
+            self._session.client.request("keep")
+            destination = self._session.directory / "kept" / f"logs-{self._session.worker}"
+            shutil.copytree(self._session.directory / "logs", destination)
+            self._kept.append(f"kept: logs: {destination}")
+
+    def _take_down(self) -> None:
+        if self._is_down:
+            return
+        self._is_down = True
+        try:
+            self._runtime.uninstall()
+            self.scratches.end_session()
+            if self._session.worker == OWNER:
+                self._keep_logs()
+                self._problems += self._session.client.request("close")["problems"]
+        except errors.KeeperDied as error:
+            self._problems.append(str(error))
+        finally:
+            self._session.client.close()
+        if hasattr(self._config, "workeroutput"):
+            self._config.workeroutput[_PLUGIN] = [*self._kept, *self._notes, *self._problems]
+
+    def _close(self) -> None:
+        """Put everything of this process back, however far the run came."""
+        self._take_down()
+        interception.deactivate()
+        self._guard.restore()
+        type(self)._active -= 1

@@ -1,0 +1,100 @@
+"""Scratch: a unique prefix on S3 and a unique local directory, for one test or for the session."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_MAX_NAME = 60
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A place that nobody else writes to, on S3 and on the local disk.
+
+    ``scratch / "in"`` is the place of that name below it; ``str(scratch)`` is its URI.
+
+    :param uri: the S3 prefix as ``s3://bucket/prefix``, without a trailing slash.
+    :param path: the local directory.
+    """
+
+    uri: str
+    path: Path
+
+    def __str__(self) -> str:
+        return self.uri
+
+    def __truediv__(self, name: str) -> Scratch:
+        """Return the place of that name below this one; its local directory is not made.
+
+        :param name: a relative name, which may have several parts.
+        :raises ValueError: the name is empty, absolute, or leads out of the scratch.
+        """
+        parts = name.split("/")
+        if not name or any(part in ("", ".", "..") for part in parts):
+            raise ValueError(f"not a name below the scratch: {name!r}")
+        return Scratch(f"{self.uri}/{name}", self.path / name)
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return self.uri.removeprefix("s3://").partition("/")[0]
+
+    @property
+    def prefix(self) -> str:
+        """The key prefix in the bucket, without a trailing slash."""
+        return self.uri.removeprefix("s3://").partition("/")[2]
+
+
+def name_for(node_id: str, number: int) -> str:
+    """Return a name for a test's scratch that is fit for paths and keys, and unique by its number.
+
+    :param node_id: the test's id.
+    :param number: the count of scratches that this process made before.
+    """
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", node_id.rpartition("/")[2]).strip("-")
+    return f"{plain[:_MAX_NAME].rstrip('-')}-{number}"
+
+
+def remove(scratch: Scratch, s3: Any) -> None:
+    """Remove the scratch, on S3 and on the disk.
+
+    :param scratch: what to remove.
+    :param s3: a boto3 client of the session.
+    """
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=scratch.bucket, Prefix=f"{scratch.prefix}/")
+    for page in pages:
+        versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        if versions:
+            objects = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in versions]
+            s3.delete_objects(Bucket=scratch.bucket, Delete={"Objects": objects, "Quiet": True})
+    shutil.rmtree(scratch.path, ignore_errors=False)
+
+
+def keep(scratch: Scratch, s3: Any, destination: Path) -> None:
+    """Copy the scratch to where it outlives the session: ``local/`` and ``s3/`` below the destination.
+
+    :param scratch: what to keep.
+    :param s3: a boto3 client of the session.
+    :param destination: a directory, which must not exist.
+    """
+    destination.mkdir(parents=True, mode=0o700)
+    # A link stays a link: what it points to is not ours.
+    shutil.copytree(scratch.path, destination / "local", symlinks=True)
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=scratch.bucket, Prefix=f"{scratch.prefix}/"):
+        for item in page.get("Contents", []):
+            target = _below(destination / "s3", item["Key"].removeprefix(f"{scratch.prefix}/"))
+            if target is not None:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                s3.download_file(scratch.bucket, item["Key"], str(target))
+
+
+def _below(base: Path, key: str) -> Path | None:
+    """Return the file for a key, or nothing for a key that is a directory marker or leads elsewhere."""
+    parts = key.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        return None
+    return base.joinpath(*parts)

@@ -1,0 +1,178 @@
+"""A session as its client has it: the connection to the keeper, and what it owns."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pytest_isolated_emr import errors
+from pytest_isolated_emr.aws.credentials import SessionCredentials
+from pytest_isolated_emr.aws.environment import AwsEnvironment
+from pytest_isolated_emr.environment_guard import EnvironmentGuard
+from pytest_isolated_emr.keeper.client import KeeperClient
+from pytest_isolated_emr.keeper.messages import Message
+from pytest_isolated_emr.settings import Settings
+from pytest_isolated_emr.spark.environment import spark_variables
+
+#: Names the session to the xdist workers that its owner starts: the owner's pid and the session's directory.
+SESSION_VARIABLE = "ISOLATED_EMR_SESSION"
+OWNER = "main"
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a session's client knows of it.
+
+    :param client: the connection to the keeper.
+    :param worker: this process's name in the session: ``main``, or an xdist worker's, such as ``gw0``.
+    :param run_id: the session's name.
+    :param backend: where Spark runs.
+    :param directory: the session's directory, which goes with it.
+    :param endpoint_url: where the private AWS endpoint is.
+    :param credentials: the only ones that it accepts.
+    :param bucket: the bucket that has the scratch of all tests.
+    """
+
+    client: KeeperClient
+    worker: str
+    run_id: str
+    backend: str
+    directory: Path
+    endpoint_url: str
+    credentials: SessionCredentials
+    bucket: str
+
+    @classmethod
+    def start(cls, settings: Settings, command: Sequence[str]) -> Session:
+        """Start a session that this process owns, and that ends with this process.
+
+        :param settings: what was asked for.
+        :param command: the command line, for those who look at the session from outside.
+        :raises IsolatedEmrError: there can be no session.
+        """
+        if sys.platform == "win32":
+            raise errors.UnsupportedPlatform(
+                "pytest-isolated-emr does not run on Windows.",
+                checked=f"sys.platform is {sys.platform}",
+                cure="Run it in WSL 2, in a container, or on Linux or macOS.",
+            )
+        opening = {
+            "backend": settings.backend,
+            "region": settings.region,
+            "buckets": [
+                {"name": bucket.name, "directory": str(bucket.directory) if bucket.directory else None}
+                for bucket in settings.buckets
+            ],
+            "cwd": str(Path.cwd()),
+            "command": list(command),
+            "versions": {"pytest-isolated-emr": version("pytest-isolated-emr")},
+        }
+        client, described = KeeperClient.start(opening)
+        return cls._of(client, OWNER, settings.backend, described)
+
+    @classmethod
+    def attach(cls, directory: Path, worker: str, settings: Settings) -> Session:
+        """Join a session that another process owns.
+
+        :param directory: the session's directory.
+        :param worker: this process's name in it.
+        :param settings: the same that the owner has.
+        :raises KeeperDied: the session is over.
+        """
+        client, described = KeeperClient.attach(directory, worker)
+        return cls._of(client, worker, settings.backend, described)
+
+    @classmethod
+    def _of(cls, client: KeeperClient, worker: str, backend: str, described: Message) -> Session:
+        return cls(
+            client=client,
+            worker=worker,
+            run_id=described["run_id"],
+            backend=backend,
+            directory=Path(described["directory"]),
+            endpoint_url=described["endpoint_url"],
+            credentials=SessionCredentials(
+                access_key_id=described["access_key_id"],
+                secret_access_key=described["secret_access_key"],
+                region=described["region"],
+            ),
+            bucket=described["bucket"],
+        )
+
+    @property
+    def worker_directory(self) -> Path:
+        """What this process has for itself inside the session's directory."""
+        return self.directory / "workers" / self.worker
+
+    @cached_property
+    def boto3_session(self) -> Any:
+        """A boto3 session with the session's credentials."""
+        import boto3
+
+        return boto3.Session(
+            aws_access_key_id=self.credentials.access_key_id,
+            aws_secret_access_key=self.credentials.secret_access_key,
+            region_name=self.credentials.region,
+        )
+
+    def client_of(self, service: str, **options: Any) -> Any:
+        """Return a boto3 client of the private AWS.
+
+        :param service: the service's name in boto3, such as ``s3``.
+        :param options: more for ``boto3.Session.client``.
+        """
+        return self.boto3_session.client(service, **{"endpoint_url": self.endpoint_url, **options})
+
+    def environment_guard(self) -> EnvironmentGuard:
+        """Return the guard that shows this process, and what it starts, the session in place of the machine."""
+        self.worker_directory.mkdir(mode=0o700, exist_ok=True)
+        aws = AwsEnvironment(self.credentials, self.endpoint_url, self.worker_directory / "aws")
+        variables = aws.variables() | spark_variables(self.worker_directory)
+        variables[SESSION_VARIABLE] = f"{os.getpid()}:{self.directory}"
+        return EnvironmentGuard(drop=is_dropped, set_=variables)
+
+
+def is_dropped(name: str) -> bool:
+    """Tell whether code under test must not see a variable of the machine's environment.
+
+    :param name: the variable's name.
+    """
+    return name.startswith("AWS_") or name in _DROPPED
+
+
+# Each leads Spark or Hadoop to a cluster, a server or a JVM that is not the session's.
+_DROPPED = frozenset(
+    {
+        "HADOOP_CONF_DIR",
+        "HIVE_CONF_DIR",
+        "MASTER",
+        "PYSPARK_GATEWAY_PORT",
+        "PYSPARK_GATEWAY_SECRET",
+        "SPARK_API_MODE",
+        "SPARK_CONNECT_MODE_ENABLED",
+        "SPARK_LOCAL_REMOTE",
+        "SPARK_REMOTE",
+        "YARN_CONF_DIR",
+    }
+)
+
+
+def session_to_join(environ: dict[str, str] | os._Environ[str] = os.environ) -> tuple[Path, str] | None:
+    """Return the session's directory and this process's name in it, if this is an xdist worker of a session.
+
+    A pytest that a test starts has the same variables. It is no child of the session's owner, though, and is a
+    session of its own.
+
+    :param environ: the environment to read.
+    """
+    worker = environ.get("PYTEST_XDIST_WORKER")
+    pid, _, directory = environ.get(SESSION_VARIABLE, "").partition(":")
+    if not worker or not directory or pid != str(os.getppid()):
+        return None
+    return Path(directory), worker

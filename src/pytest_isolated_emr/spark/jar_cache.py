@@ -1,0 +1,172 @@
+"""Sets of jars on disk: made once for all sessions of this machine, checked at every use.
+
+A set is a directory with a manifest. It is put together in a staging directory and renamed into place, so that a
+directory with a set's name has once been whole; one process does that, under a lock, while others wait. What was
+damaged since (somebody's ``rm``, a disk that was full) is noticed by names and sizes, and made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from pytest_isolated_emr.errors import StateRootUnusable
+
+_MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class JarSet:
+    """Jars in the cache.
+
+    :param directory: the directory that they, and nothing but they and their manifest, are in.
+    :param jars: the jars, in the order of a class path.
+    """
+
+    directory: Path
+    jars: tuple[Path, ...]
+
+
+def verify(jar_set: JarSet, full: bool = False) -> list[str]:
+    """Return what is wrong with a set of jars, one sentence each; nothing if it is whole.
+
+    :param jar_set: the set.
+    :param full: compare digests, not only names and sizes.
+    """
+    return _problems(jar_set.directory, full=full)
+
+
+def cached_sets(cache: Path) -> list[JarSet]:
+    """Return all sets in the cache, whole or damaged, for ``doctor`` to verify.
+
+    :param cache: the directory that holds sets of jars.
+    """
+    return [_load(manifest.parent) for manifest in sorted(cache.glob(f"[!.]*/{_MANIFEST}"))]
+
+
+def cached(
+    cache: Path, name: str, fill: Callable[[Path, Path], None], progress: Callable[[str], None]
+) -> JarSet:
+    """Return the set of a name, made first if it is not there, or damaged.
+
+    :param cache: the directory that holds sets of jars.
+    :param name: the set's name, different for all that may differ in its jars.
+    :param fill: makes the set: it gets a directory to work in, and the directory to put the jars into.
+    :param progress: told if another process is waited for.
+    :raises StateRootUnusable: the cache cannot be written.
+    """
+    directory = cache / name
+    # The usual case, without a lock: a cache that is baked into an image may be read-only.
+    if not _problems(directory, full=False):
+        return _load(directory)
+    try:
+        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _locked(cache / f"{name}.lock", progress):
+            if _problems(directory, full=False):
+                with _staging(cache, name) as staging:
+                    jars = staging / "jars"
+                    jars.mkdir()
+                    fill(staging, jars)
+                    _write_manifest(jars)
+                    if directory.exists():
+                        # A JVM that has its jars open keeps them; it could not have used the missing ones anyway.
+                        directory.rename(staging / "damaged")
+                    jars.rename(directory)
+            return _load(directory)
+    except OSError as error:
+        raise StateRootUnusable(
+            f"The cache of jars cannot be used: {error.strerror or error}.",
+            checked=f"{error.filename or cache}",
+            cure="Make it writable and see that there is space, or set ISOLATED_EMR_HOME to another directory.",
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked(path: Path, progress: Callable[[str], None]) -> Iterator[None]:
+    """Hold a lock. There is no time-out: whoever holds it is bounded, and a dead holder's lock is free."""
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        progress("waiting for another process that is fetching the same jars")
+        lock.acquire(poll_interval=0.1)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _staging(cache: Path, name: str) -> Iterator[Path]:
+    """Make a directory beside the sets, and remove it, with those that killed processes left of this set.
+
+    Its name is a new one each time, since the Ivy of a killed process may still be writing into the old one.
+    """
+    prefix = f".staging-{name}-"
+    for left in cache.glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    staging = Path(tempfile.mkdtemp(prefix=prefix, dir=cache))
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _write_manifest(directory: Path) -> None:
+    jars = [
+        {"name": jar.name, "size": jar.stat().st_size, "sha256": _sha256(jar)}
+        for jar in sorted(directory.glob("*.jar"))
+    ]
+    (directory / _MANIFEST).write_text(json.dumps({"jars": jars}, indent=1) + "\n", encoding="utf-8")
+
+
+def _read_manifest(directory: Path) -> list[dict[str, Any]]:
+    jars: list[dict[str, Any]] = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))["jars"]
+    return jars
+
+
+def _load(directory: Path) -> JarSet:
+    try:
+        names = [str(jar["name"]) for jar in _read_manifest(directory)]
+    except (OSError, ValueError, KeyError, TypeError):
+        names = []
+    return JarSet(directory, tuple(directory / name for name in names))
+
+
+def _problems(directory: Path, *, full: bool) -> list[str]:
+    try:
+        jars = _read_manifest(directory)
+    except OSError:
+        return [f"{directory} has no manifest"]
+    except (ValueError, KeyError, TypeError):
+        return [f"{directory / _MANIFEST} is damaged"]
+    problems = []
+    for jar in jars:
+        path = directory / jar["name"]
+        try:
+            size = path.stat().st_size
+        except OSError:
+            problems.append(f"{path} is missing")
+            continue
+        if size != jar["size"]:
+            problems.append(f"{path} has {size} bytes instead of {jar['size']}")
+        elif full and _sha256(path) != jar["sha256"]:
+            problems.append(f"{path} has another content than it was fetched with")
+    return problems
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

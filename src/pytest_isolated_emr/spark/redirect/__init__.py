@@ -1,0 +1,115 @@
+"""Keeps the AWS clients inside Spark's JVM in the session, whatever endpoint the code under test gives them.
+
+Settings do not suffice: ``fs.s3a.endpoint`` can be set at run time, per bucket, or as an option of a reader. Both AWS
+SDKs let a class on the class path see every request of every client just before it is signed; the Java sources here
+are such classes. They are compiled where they are used, by the Janino that Spark ships: that needs no JDK, and
+the classes always fit the SDK beside them.
+
+They act in a JVM that was started with ``ISOLATED_EMR_REDIRECT=1``, and read ``AWS_ENDPOINT_URL`` and
+``AWS_ACCESS_KEY_ID`` there. Requests carry the latter in the header :data:`KEY_HEADER` too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_isolated_emr.errors import JarsUnavailable
+from pytest_isolated_emr.spark.installation import SparkInstallation
+from pytest_isolated_emr.spark.java import Java
+
+#: The header with the session's key, by which the endpoint accepts a request whose own credentials are hard-coded ones.
+KEY_HEADER = "x-isolated-emr-key"
+
+#: The variable that switches the redirect on, with "1".
+SWITCH = "ISOLATED_EMR_REDIRECT"
+
+#: The name of the jar in the directory of the S3 jars.
+JAR_NAME = "isolated-emr-redirect.jar"
+
+_SOURCES = Path(__file__).parent / "java"
+_COMPILE_SECONDS = 60
+
+#: The class through which Hadoop's ``FileContext`` (streaming checkpoints, YARN) sees ``s3://``: that of Hadoop takes
+#: no scheme but ``s3a``.
+FILE_CONTEXT_CLASS = "isolatedemr.S3FileContext"
+
+#: By the SDK's major version: the class, and the file by which the SDK finds it.
+_BY_SDK = {
+    1: ("RedirectHandler", "com/amazonaws/global/handlers/request.handler2s"),
+    2: ("RedirectInterceptor", "software/amazon/awssdk/global/handlers/execution.interceptors"),
+}
+
+
+def sources_digest() -> str:
+    """Return a digest that changes with the Java sources, so that a cache knows that the jar has to."""
+    digest = hashlib.sha256()
+    for source in sorted(_SOURCES.glob("*.java")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def build_redirect(
+    sdk: int, installation: SparkInstallation, java: Java, sdk_jars: Sequence[Path], target: Path
+) -> None:
+    """Compile the redirect for one of the SDKs and write its jar.
+
+    :param sdk: the SDK's major version, 1 or 2.
+    :param installation: the Spark whose Janino compiles it.
+    :param java: what to run Janino with.
+    :param sdk_jars: the jars of the SDK.
+    :param target: the jar to write.
+    :raises JarsUnavailable: it did not compile.
+    """
+    name, service_file = _BY_SDK[sdk]
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        # Classes are compiled against the SDK's jars, by a program that is compiled and run from its source.
+        class_path = [str(installation.jars_dir / "*"), *map(str, sdk_jars)]
+        command = [
+            str(java.executable),
+            "-cp",
+            ":".join(class_path),
+            "org.codehaus.janino.SimpleCompiler",
+            str(_SOURCES / "Build.java"),
+            "Build",
+            scratch,
+            str(_SOURCES / f"{name}.java"),
+            str(_SOURCES / "S3FileContext.java"),
+        ]
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                timeout=_COMPILE_SECONDS,
+                check=False,
+            )
+            code, said = done.returncode, done.stdout
+        except subprocess.TimeoutExpired:
+            code, said = -1, f"it did not end in {_COMPILE_SECONDS} s"
+        classes = sorted(Path(scratch).rglob("*.class"))
+        if code != 0 or not classes:
+            raise JarsUnavailable(
+                "The classes that keep AWS clients in the session could not be compiled.",
+                checked=f"Janino of {installation.jars_dir}: {_reason(said)}",
+                cure="reinstall pyspark if its jars are damaged; otherwise please report it with these lines",
+            )
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as jar:
+            # Fixed dates make the same jar of the same sources.
+            for path in classes:
+                jar.writestr(zipfile.ZipInfo(path.relative_to(scratch).as_posix()), path.read_bytes())
+            jar.writestr(zipfile.ZipInfo(service_file), f"isolatedemr.{name}\n")
+
+
+def _reason(said: str) -> str:
+    """Pick from a stack trace the line that says why."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
+    causes = [line for line in lines if line.startswith("Caused by")]
+    return (causes or lines)[-1]

@@ -1,0 +1,270 @@
+"""This process's Spark: where PySpark would start a JVM of its own, it gets the session's.
+
+PySpark is patched at four places while the session lasts, each the one through which all of its ways lead:
+
+- ``launch_gateway``: hands out a JVM that the keeper started,
+- ``SparkContext._ensure_initialized``: gets another JVM where the options ask for one, or the last one died,
+- ``SparkContext._initialize_context``: settles the settings of a new context,
+- ``SparkSession.Builder.getOrCreate``: leaves out settings that lead out of the session.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_isolated_emr.keeper.client import KeeperClient
+from pytest_isolated_emr.spark import properties
+from pytest_isolated_emr.spark.submit_arguments import submit_settings
+
+# Changes with every test, and would give every context workers of its own.
+_NOT_FOR_WORKERS = frozenset({"PYTEST_CURRENT_TEST"})
+
+Properties = dict[str, str]
+
+
+class SparkRuntime:
+    """Spark as one process of the session has it.
+
+    :param client: the connection to the keeper.
+    :param spark_home: the Spark that the installed pyspark ships.
+    :param defaults: settings that a user's own win over, except for protected ones.
+    :param with_packages: adds the jars of ``spark.jars.packages`` to settings.
+    :param timeout: how long a JVM may take until it answers, in seconds.
+    :param note: takes what the user should read in the summary.
+    """
+
+    def __init__(
+        self,
+        client: KeeperClient,
+        *,
+        spark_home: Path,
+        defaults: Callable[[], Properties],
+        with_packages: Callable[[Properties], Properties],
+        timeout: float,
+        note: Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._spark_home = spark_home
+        self._defaults = defaults
+        self._with_packages = with_packages
+        self._timeout = timeout
+        self._note = note
+        self._options: Properties | None = None
+        self._started_with: Properties = {}
+        self._environ: dict[str, str] = {}
+        self._contexts = 0
+        self._udfs: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._patches = pytest.MonkeyPatch()
+
+    # What the plugin does with it
+
+    def install(self) -> None:
+        """Patch PySpark, which this imports."""
+        context = _context_module()
+        session = importlib.import_module("pyspark.sql.session")
+        udf = importlib.import_module("pyspark.sql.udf")
+        self._launch = context.launch_gateway
+        self._patches.setattr(context, "launch_gateway", self.launch_gateway)
+        self._patch_method(context.SparkContext, "_initialize_context", self._initialize_context)
+        self._patch_method(session.SparkSession.Builder, "getOrCreate", self._get_or_create)
+        self._patch_method(udf.UserDefinedFunction, "_create_judf", self._create_judf)
+        ensure = context.SparkContext._ensure_initialized
+
+        def ensure_initialized(cls: Any, instance: Any = None, gateway: Any = None, conf: Any = None) -> None:
+            if instance is not None and gateway is None and cls._active_spark_context is None:
+                self._before_context(conf)
+            ensure(instance, gateway, conf)
+
+        self._patches.setattr(context.SparkContext, "_ensure_initialized", classmethod(ensure_initialized))
+
+    def uninstall(self) -> None:
+        """Let go of Spark and leave PySpark as it was."""
+        self.forget_jvm()
+        self._patches.undo()
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the keeper was asked for a JVM."""
+        return self._options is not None
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a context runs, or ran until its JVM died."""
+        return _context_module().SparkContext._active_spark_context is not None
+
+    def start(self, options: Mapping[str, str] | None = None) -> None:
+        """Have the keeper start a JVM, and go on meanwhile.
+
+        :param options: settings that only a new JVM takes, in addition to the defaults.
+        :raises JarsUnavailable: a jar is neither cached nor to be fetched.
+        """
+        self._options = dict(options or {})
+        self._environ = {k: v for k, v in os.environ.items() if k not in _NOT_FOR_WORKERS}
+        self._started_with = self._with_packages(_merged(self._defaults(), self._options))
+        # spark-submit would read it once more, packages and all.
+        environ = {k: v for k, v in self._environ.items() if k != "PYSPARK_SUBMIT_ARGS"}
+        self._client.request(
+            "start_spark",
+            properties=self._started_with,
+            environ=environ,
+            cwd=str(Path.cwd()),
+            spark_home=str(self._spark_home),
+            timeout=self._timeout,
+        )
+
+    def give_up(self) -> None:
+        """End a JVM that nobody uses."""
+        if self.is_started and not self.is_used:
+            self._client.request("end_spark")
+            self.forget_jvm()
+
+    def status(self) -> dict[str, Any]:
+        """Return whether the JVM lives, how it ended if not, and its log."""
+        return self._client.request("spark_status")
+
+    def end_context(self) -> None:
+        """End the running context. The next one gets a new JVM, unless the JVM is fit for all: it lives and has no
+        options of a single suite or test."""
+        if not self.is_used:
+            return
+        if self._options or not self.status()["alive"]:
+            self.forget_jvm()
+        else:
+            session_class = importlib.import_module("pyspark.sql.session").SparkSession
+            context = _context_module().SparkContext._active_spark_context
+            session = session_class._instantiatedSession
+            (session or context).stop()
+
+    def forget_jvm(self) -> None:
+        """Let go of the JVM and of all that this process holds of it; PySpark is as it was before the first one."""
+        context_class = _context_module().SparkContext
+        session_class = importlib.import_module("pyspark.sql.session").SparkSession
+        sql_context_class = importlib.import_module("pyspark.sql.context").SQLContext
+        context, gateway = context_class._active_spark_context, context_class._gateway
+        if context is not None:
+            # Its stop() would talk to the JVM, which may be dead.
+            context._jsc = None
+            with suppress(Exception):
+                context.stop()
+        if gateway is not None:
+            # A dead JVM cannot answer the good-bye.
+            with suppress(Exception):
+                gateway.shutdown()
+        context_class._active_spark_context = context_class._gateway = context_class._jvm = None
+        session_class._instantiatedSession = session_class._activeSession = None
+        sql_context_class._instantiatedContext = None
+        for function in self._udfs:
+            # The JVM's half of a user-defined function, kept by the module that defined it.
+            function._judf_placeholder = None
+        self._options = None
+
+    # What PySpark calls in place of its own
+
+    def launch_gateway(self, conf: Any = None, popen_kwargs: Any = None) -> Any:
+        """Return a gateway to the session's JVM, as PySpark's function of that name does to one of its own.
+
+        :param conf: the settings of the first context, not bound to any JVM.
+        :param popen_kwargs: for the JVM that PySpark would start; there is none.
+        """
+        wanted = properties.jvm_start_options(_settings_of(conf))
+        if self._options is None or not wanted.items() <= self._options.items():
+            self.start(wanted)
+        where = self._client.request("spark_gateway")
+        # Only for this moment: a process that a test starts must not come here.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYSPARK_GATEWAY_PORT", str(where["port"]))
+            patch.setenv("PYSPARK_GATEWAY_SECRET", where["secret"])
+            return self._launch(conf)
+
+    def _before_context(self, conf: Any) -> None:
+        if self._options is None or _context_module().SparkContext._gateway is None:
+            return
+        wanted = properties.jvm_start_options(_settings_of(conf))
+        if wanted.items() <= self._options.items() and self.status()["alive"]:
+            return
+        settings = dict(conf.getAll()) if conf is not None else {}
+        self.forget_jvm()
+        if conf is not None:
+            # It was made by the JVM that is gone; by its settings it is made anew in the next one.
+            conf._jconf = None
+            conf._conf = settings
+
+    def _initialize_context(self, original: Callable[[Any], Any], context: Any, jconf: Any) -> Any:
+        self._contexts += 1
+        settings = {entry._1(): entry._2() for entry in jconf.getAll()}
+        mine = self._started_with
+        for key in sorted(settings.keys() | mine.keys()):
+            own = mine.get(key)
+            if settings.get(key) == own or not properties.is_protected(key, settings.get(key, "")):
+                continue
+            self._left_out(key)
+            jconf.remove(key) if own is None else jconf.set(key, own)
+        if settings.get("spark.sql.warehouse.dir") == mine["spark.sql.warehouse.dir"]:
+            # The tables of the context before are not in this one's catalog, but their files would be in its way.
+            jconf.set("spark.sql.warehouse.dir", f"{mine['spark.sql.warehouse.dir']}-{self._contexts}")
+        context.master = jconf.get("spark.master")
+        # The workers inherit the JVM's environment: what was set since it started has to be told.
+        for name, value in os.environ.items():
+            if self._environ.get(name) != value and name not in _NOT_FOR_WORKERS:
+                context.environment.setdefault(name, value)
+        return original(jconf)
+
+    def _get_or_create(self, original: Callable[[], Any], builder: Any) -> Any:
+        held, left_out = properties.split_protected({k: str(v) for k, v in builder._options.items()})
+        for key in left_out:
+            self._left_out(key)
+            del builder._options[key]
+        if self.is_used and self._options is not None:
+            ignored = properties.jvm_start_options(held).items() - self._options.items()
+            for key, _value in sorted(ignored):
+                self._note(
+                    f"{key}: ignored by a Spark that runs already; "
+                    "give the test @pytest.mark.isolated_emr(conf=…) to have one started with it"
+                )
+        return original()
+
+    def _create_judf(self, original: Callable[..., Any], function: Any, *args: Any) -> Any:
+        self._udfs.add(function)
+        return original(*args)
+
+    def _left_out(self, key: str) -> None:
+        self._note(f"{key}: set by the suite, left out, as it would lead out of the session")
+
+    def _patch_method(self, owner: Any, name: str, around: Callable[..., Any]) -> None:
+        original = getattr(owner, name)
+
+        def method(instance: Any, *args: Any) -> Any:
+            return around(lambda *inner: original(instance, *inner), instance, *args)
+
+        method.__doc__, method.__name__ = original.__doc__, name
+        self._patches.setattr(owner, name, method)
+
+
+def _context_module() -> Any:
+    try:
+        return importlib.import_module("pyspark.core.context")
+    except ModuleNotFoundError:
+        # pyspark 3.5
+        return importlib.import_module("pyspark.context")
+
+
+def _settings_of(conf: Any) -> Properties:
+    submitted = submit_settings(os.environ.get("PYSPARK_SUBMIT_ARGS", ""))
+    return submitted | (dict(conf.getAll()) if conf is not None else {})
+
+
+def _merged(defaults: Properties, options: Properties) -> Properties:
+    """Return the defaults with the user's options over them; what belongs together is joined."""
+    merged = defaults | properties.split_protected(options)[0]
+    for key, separator in (("spark.driver.extraClassPath", os.pathsep), ("spark.driver.defaultJavaOptions", " ")):
+        if key in options and key in defaults:
+            merged[key] = f"{defaults[key]}{separator}{options[key]}"
+    return merged

@@ -1,0 +1,115 @@
+"""Puts Spark and a session together: the installed Spark and Java, the jars, the settings."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from pytest_isolated_emr.lifecycle.state_root import StateRoot
+from pytest_isolated_emr.session import Session
+from pytest_isolated_emr.settings import Settings
+from pytest_isolated_emr.spark import jars, properties
+from pytest_isolated_emr.spark.installation import SparkInstallation, find_spark
+from pytest_isolated_emr.spark.java import Java, require_java
+from pytest_isolated_emr.spark.s3 import s3_settings
+
+Properties = dict[str, str]
+_CONF_DIRECTORY = "SPARK_CONF_DIR"
+
+
+class SparkWiring:
+    """What a session's Spark is made of.
+
+    :param settings: what was asked for.
+    :param environ: the user's own environment: where Java and Spark are, and the user's own Spark settings.
+    :raises PysparkNotFound: and the other errors of a machine that cannot run Spark.
+    """
+
+    def __init__(self, settings: Settings, environ: dict[str, str]) -> None:
+        self._settings = settings
+        self.installation: SparkInstallation = find_spark(environ)
+        self.java: Java = require_java(self.installation.version, environ)
+        self._cache = StateRoot.from_environment().jars
+        self._user_conf = Path(environ.get(_CONF_DIRECTORY) or self.installation.home / "conf")
+
+    def fetch_jars(self, progress: Callable[[str], None]) -> jars.JarSet:
+        """Return the jars that make Spark speak S3, fetched if they are not in the cache.
+
+        :param progress: is told what is being waited for.
+        :raises JarsUnavailable: they cannot be fetched.
+        """
+        return jars.s3_jars(
+            self.installation, self.java, self._cache, repositories=self._settings.repositories, progress=progress
+        )
+
+    def defaults(self, session: Session, progress: Callable[[str], None]) -> Properties:
+        """Return the settings that this process's Spark starts with.
+
+        :param session: the session.
+        :param progress: is told what is being waited for.
+        """
+        jar_set = self.fetch_jars(progress)
+        credentials = session.credentials
+        own = properties.default_properties(
+            session.worker_directory, cores=properties.cores_for(os.environ), ui=self._settings.spark_ui
+        )
+        own |= s3_settings(
+            self.installation,
+            session.endpoint_url,
+            credentials.access_key_id,
+            credentials.secret_access_key,
+            credentials.region,
+        )
+        own["spark.driver.extraClassPath"] = str(jar_set.directory / "*")
+        theirs, _left_out = properties.split_protected(self._user_defaults())
+        return own | theirs
+
+    def with_packages(self, settings: Properties, progress: Callable[[str], None]) -> Properties:
+        """Return the settings with the jars of ``spark.jars.packages`` in place of their coordinates.
+
+        :param settings: all settings of a JVM.
+        :param progress: is told what is being waited for.
+        :raises JarsUnavailable: they cannot be fetched.
+        """
+        wanted = _listed(settings.get("spark.jars.packages", ""))
+        if not wanted:
+            return settings
+        ivy_settings = settings.get("spark.jars.ivySettings")
+        found = jars.packages(
+            wanted,
+            self.installation,
+            self.java,
+            self._cache,
+            repositories=self._settings.repositories,
+            extra_repositories=_listed(settings.get("spark.jars.repositories", "")),
+            excludes=_listed(settings.get("spark.jars.excludes", "")),
+            ivy_settings=Path(ivy_settings) if ivy_settings else None,
+            progress=progress,
+        )
+        paths = ",".join(str(path) for path in found.jars)
+        settings = {key: value for key, value in settings.items() if not key.startswith("spark.jars.")}
+        # As spark-submit does: a package may have Python code in its jar.
+        for key in ("spark.jars", "spark.submit.pyFiles"):
+            settings[key] = ",".join(filter(None, [settings.get(key, ""), paths]))
+        return settings
+
+    def write_configuration(self, directory: Path, settings: Properties) -> None:
+        """Write a configuration directory for Spark that other processes start, ``spark-submit`` say.
+
+        :param directory: the value of ``SPARK_CONF_DIR``.
+        :param settings: all settings.
+        """
+        directory.mkdir(mode=0o700, exist_ok=True)
+        properties.write(directory / "spark-defaults.conf", settings)
+        for path in self._user_conf.glob("log4j2.*"):
+            shutil.copy(path, directory)
+
+    def _user_defaults(self) -> Properties:
+        path = self._user_conf / "spark-defaults.conf"
+        return properties.read(path) if path.is_file() else {}
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
