@@ -1,4 +1,4 @@
-"""Shows a process other environment variables for a while, and puts everything back exactly."""
+"""Exchanges environment variables for the time of a session, and puts back exactly what was there."""
 
 from __future__ import annotations
 
@@ -9,40 +9,51 @@ from typing import Any
 
 
 class EnvironmentGuard:
-    """Replaces variables of this process until it is told to put them back.
+    """Hides some variables of this process and sets others.
 
-    :param drop: tells of a name whether code must not see it.
-    :param set_: the variables to show instead.
+    The variables that it answers for are those that ``drop`` names and those in ``set_``. Once restored they
+    are as before, whatever happened to them meanwhile; all others stay as they are then.
+
+    :param drop: says of a variable's name whether code under test must not see it.
+    :param set_: what it sees instead.
     """
 
     def __init__(self, drop: Callable[[str], bool], set_: Mapping[str, str]) -> None:
         self._drop = drop
         self._set = dict(set_)
-        self._before: dict[str, str] | None = None
-        self._boto3_session: Any = None
+        self._saved: dict[str, str] | None = None
+        self._saved_session: Any = None
 
     def apply(self) -> None:
-        """Hide what is to be dropped, and show the guard's own."""
-        if self._before is not None:
+        """Exchange the variables; nothing happens if they are already."""
+        if self._saved is not None:
             return
-        self._before = {name: value for name, value in os.environ.items() if self._covers(name)}
-        for name in self._before:
+        self._saved = {name: value for name, value in os.environ.items() if self._covers(name)}
+        for name in self._saved:
             del os.environ[name]
         os.environ.update(self._set)
-        # boto3's functions go on with the session that was made by the first of them, and with its keys.
-        if boto3 := sys.modules.get("boto3"):
-            self._boto3_session, boto3.DEFAULT_SESSION = boto3.DEFAULT_SESSION, None  # type: ignore[attr-defined]
+        self._saved_session = _exchange_default_session(None)
 
     def restore(self) -> None:
-        """Put every variable that the guard covers back to what it was, whatever has happened to it since."""
-        if self._before is None:
+        """Put back what was there; nothing happens if it is already."""
+        if self._saved is None:
             return
-        for name in [name for name in os.environ if self._covers(name)]:
+        for name in [name for name in os.environ if self._covers(name) and name not in self._saved]:
             del os.environ[name]
-        os.environ.update(self._before)
-        self._before = None
-        if boto3 := sys.modules.get("boto3"):
-            boto3.DEFAULT_SESSION, self._boto3_session = self._boto3_session, None  # type: ignore[attr-defined]
+        os.environ.update(self._saved)
+        self._saved = None
+        _exchange_default_session(self._saved_session)
+        self._saved_session = None
 
     def _covers(self, name: str) -> bool:
         return name in self._set or self._drop(name)
+
+
+def _exchange_default_session(session: Any) -> Any:
+    """Set boto3's default session, which has read the variables of its time, and return the former one."""
+    boto3 = sys.modules.get("boto3")
+    if boto3 is None:
+        return None
+    former = getattr(boto3, "DEFAULT_SESSION", None)
+    boto3.DEFAULT_SESSION = session  # type: ignore[attr-defined]
+    return former

@@ -130,12 +130,15 @@ class IsolatedRun:
         report: pytest.TestReport = yield  # type: ignore[assignment]
         if report.failed:
             item.stash[_FAILED] = True
-            self._failures += 1
             try:
                 report.sections.extend(self.tests_spark.report())
             except errors.KeeperDied as error:
                 report.sections.append(("isolated-emr", str(error)))
         return report  # type: ignore[return-value]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count what failed, here or in an xdist worker."""
+        self._failures += report.failed
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from pytest_isolated_emr.lifecycle.host import boot_id, this_host
 from pytest_isolated_emr.lifecycle.processes import ProcessIdentity
-from pytest_isolated_emr.lifecycle.session_directory import SessionMetadata
+from pytest_isolated_emr.lifecycle.run_id import new_run_id
+from pytest_isolated_emr.lifecycle.session_directory import SessionDirectory, SessionMetadata
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 
 #: Says that it runs, and ends when the test closes its input or ends itself.
@@ -49,8 +50,8 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 @pytest.fixture
 def dead_keeper() -> ProcessIdentity:
-    """A process that runs no more: the pid of one that does, with another start."""
-    return ProcessIdentity(boot_id(), 1, started=-1)
+    """A process that runs no more, with a pid that none ever has: the highest on Linux is 2**22."""
+    return ProcessIdentity(boot_id(), 2**30, started=1)
 
 
 @pytest.fixture
@@ -71,3 +72,18 @@ def metadata(dead_keeper: ProcessIdentity) -> Callable[..., SessionMetadata]:
         return SessionMetadata(**{**fields, **changes})  # type: ignore[arg-type]
 
     return metadata
+
+
+@pytest.fixture
+def session(root: StateRoot, metadata: Callable[..., SessionMetadata]) -> Callable[..., SessionDirectory]:
+    """Make a live session with some scratch in it; released, it is dead."""
+
+    def session(**changes: object) -> SessionDirectory:
+        session = SessionDirectory.create(root, new_run_id())
+        session.write_metadata(metadata(session.run_id, **changes))
+        session.journal.created(session.journal.intend("directory", "scratch"))
+        (session.path / "scratch" / "deep").mkdir(parents=True)
+        (session.path / "scratch" / "deep" / "file").write_text("x" * 10_000)
+        return session
+
+    return session

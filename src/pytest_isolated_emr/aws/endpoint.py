@@ -125,6 +125,8 @@ def _choose_moto_settings(environ: Any) -> None:
         if name.startswith(_MOTO_VARIABLES):
             del environ[name]
     environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    # See serving.with_buckets_in_path.
+    environ["S3_IGNORE_SUBDOMAIN_BUCKETNAME"] = "true"
     # No browser talks to us. Without this every answer would let any web page read it.
     environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
 
@@ -136,12 +138,12 @@ def _make_server(fd: int, settings: EndpointSettings) -> Any:
 
     from .access import KeyCheck
     from .handed_out_keys import HandedOutKeys
-    from .serving import QuietRequestHandler, app_for_service, with_errors_in_protocol
+    from .serving import QuietRequestHandler, app_for_service, with_buckets_in_path, with_errors_in_protocol
 
     handed_out = HandedOutKeys()
     handed_out.install()
     _make_buckets(settings)
-    moto_app = with_errors_in_protocol(DomainDispatcherApplication(app_for_service))
+    moto_app = with_errors_in_protocol(with_buckets_in_path(DomainDispatcherApplication(app_for_service)))
     app = KeyCheck(moto_app, settings.credentials, handed_out.accepts)
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietRequestHandler, fd=fd)
     # The server has a duplicate of its own, which children do not inherit.

@@ -1,24 +1,31 @@
-"""What a test may see of the machine's AWS settings: the session's own, under the names that the user's have."""
+"""What a test may see of the machine's AWS settings: the session's key, under the machine's profile names."""
 
 from __future__ import annotations
 
-import configparser
 import os
-from collections.abc import Mapping
+import re
+import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pytest_isolated_emr.aws.credentials import SessionCredentials
+from .credentials import SessionCredentials
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_SECTION = re.compile(r"\s*\[(?P<title>[^\]]+)\]")
+
+#: Sections of a config file that are no profiles (AWS SDKs and Tools reference, "Shared config and
+#: credentials files").
+_OTHER_SECTIONS = ("sso-session", "services", "plugins")
 
 
 class AwsEnvironment:
-    """The AWS settings that a session shows in place of the machine's.
+    """The variables and files by which AWS clients find the session instead of the machine's account.
 
     :param credentials: the session's.
-    :param endpoint_url: where its endpoint is.
-    :param directory: takes the files of profiles; it is made.
-    :param environ: the user's own environment.
+    :param endpoint_url: where its private endpoint is.
+    :param directory: for the config and credentials files; made, for its owner only, if it is not there.
+    :param machine: the variables as the user has them.
     """
 
     def __init__(
@@ -26,80 +33,114 @@ class AwsEnvironment:
         credentials: SessionCredentials,
         endpoint_url: str,
         directory: Path,
-        environ: Mapping[str, str] = os.environ,
+        machine: Mapping[str, str] = os.environ,
     ) -> None:
+        self._machine = machine
         self._credentials = credentials
         self._endpoint_url = endpoint_url
         self._directory = directory
-        self._environ = dict(environ)
 
     def variables(self) -> dict[str, str]:
-        """Write the files of profiles, and return the variables that show the session."""
-        self._write_profiles()
-        key, region = self._credentials, self._credentials.region
+        """Write the files and return the variables.
+
+        The names are those of the AWS SDKs and Tools reference, "Settings reference", but for the ones with a
+        comment.
+        """
+        machine = self._machine
+        config, credentials = self._write_files(profile_names(machine))
+        port = urlsplit(self._endpoint_url).port
         variables = {
             "AWS_ENDPOINT_URL": self._endpoint_url,
-            "AWS_ACCESS_KEY_ID": key.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
-            "AWS_REGION": region,
-            "AWS_DEFAULT_REGION": region,
-            # The metadata service of the machine, if it is one of AWS's, would hand out its role's keys.
+            "AWS_ACCESS_KEY_ID": self._credentials.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self._credentials.secret_access_key,
+            "AWS_REGION": self._credentials.region,
+            "AWS_DEFAULT_REGION": self._credentials.region,
             "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": str(self._directory / "config"),
-            "AWS_SHARED_CREDENTIALS_FILE": str(self._directory / "credentials"),
-            "DUCKDB_S3_ENDPOINT": self._endpoint_url.partition("://")[2],
+            "AWS_CONFIG_FILE": str(config),
+            "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
+            # The Rust object store of delta-rs and others refuses plain HTTP without it.
+            "AWS_ALLOW_HTTP": "true",
+            # DuckDB's httpfs knows no variable for path style and asks for BUCKET.HOST. The HTTP library that
+            # it has takes every name under "localhost" for this machine.
+            "DUCKDB_S3_ENDPOINT": f"localhost:{port}",
             "DUCKDB_S3_USE_SSL": "false",
         }
         for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
-            # The files have a profile of that name.
-            if name in self._environ:
-                variables[name] = self._environ[name]
+            if machine.get(name):
+                variables[name] = machine[name]
         for name in ("NO_PROXY", "no_proxy"):
-            present = [host for host in self._environ.get(name, "").split(",") if host]
-            variables[name] = ",".join(dict.fromkeys([*present, *_LOOPBACK]))
+            variables[name] = _without_proxy(machine.get(name) or machine.get(name.swapcase()) or "")
         return variables
 
-    def _write_profiles(self) -> None:
-        self._directory.mkdir(mode=0o700, exist_ok=True)
-        key = self._credentials
-        lines = {
-            "config": (f"region = {key.region}",),
-            "credentials": (
-                f"aws_access_key_id = {key.access_key_id}",
-                f"aws_secret_access_key = {key.secret_access_key}",
-            ),
-        }
-        for name, settings in lines.items():
-            descriptor = os.open(self._directory / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                for profile in self._profiles():
-                    title = f"profile {profile}" if name == "config" and profile != "default" else profile
-                    file.write("\n".join((f"[{title}]", *settings, "", "")))
-
-    def _profiles(self) -> list[str]:
-        home = Path(self._environ.get("HOME") or Path.home())
-        files = (
-            self._environ.get("AWS_CONFIG_FILE") or home / ".aws" / "config",
-            self._environ.get("AWS_SHARED_CREDENTIALS_FILE") or home / ".aws" / "credentials",
+    def _write_files(self, profiles: Iterable[str]) -> tuple[Path, Path]:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory.chmod(0o700)
+        config, credentials = self._directory / "config", self._directory / "credentials"
+        keys = (
+            f"aws_access_key_id = {self._credentials.access_key_id}\n"
+            f"aws_secret_access_key = {self._credentials.secret_access_key}\n"
         )
-        names = {"default", *(self._environ.get(name, "default") for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"))}
-        for file in files:
-            names.update(_profile_names(Path(file).expanduser()))
-        return sorted(name for name in names if name and "\n" not in name and "]" not in name)
+        config_text, credentials_text = "", ""
+        for profile in profiles:
+            title = profile if profile == "default" else f"profile {shlex.quote(profile)}"
+            config_text += f"[{title}]\nregion = {self._credentials.region}\n"
+            credentials_text += f"[{profile}]\n{keys}"
+        _write_private(config, config_text)
+        _write_private(credentials, credentials_text)
+        return config, credentials
 
 
-def _profile_names(file: Path) -> set[str]:
-    parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
+def profile_names(machine: Mapping[str, str]) -> list[str]:
+    """Return the names of the profiles that the user has, ``default`` first.
+
+    Only the names: a role, a single sign-on, an endpoint or a command that gets credentials would lead out of
+    the session.
+
+    :param machine: the variables as the user has them.
+    """
+    home = Path(machine.get("HOME") or Path.home()) / ".aws"
+    names = {"default"}
+    names |= set(_sections(Path(machine.get("AWS_CONFIG_FILE") or home / "config")))
+    names |= set(_sections(Path(machine.get("AWS_SHARED_CREDENTIALS_FILE") or home / "credentials")))
+    names |= {machine[name] for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE") if machine.get(name)}
+    usable = {name for name in names if not re.search(r"[\]\r\n]", name)}
+    return ["default", *sorted(usable - {"default"})]
+
+
+def _sections(path: Path) -> Iterable[str]:
+    """Yield the profiles of one file; a parser would give up at the first odd line."""
     try:
-        parser.read_string(file.read_text(encoding="utf-8", errors="replace"))
-    except (OSError, configparser.Error):
-        # What cannot be read defines no profile that a client could use.
-        return set()
-    names = set()
-    for section in parser.sections():
-        kind, _, rest = section.strip().partition(" ")
-        if kind == "profile":
-            names.add(rest.strip().strip("\"'"))
-        elif not rest:
-            names.add(section.strip())
-    return names
+        text = path.expanduser().read_text(encoding="utf-8", errors="replace")
+    except (OSError, RuntimeError):
+        # Missing, unreadable, a directory, or below a home that is not known: then it names no profile.
+        return
+    for line in text.splitlines():
+        if (section := _SECTION.match(line)) and (name := _profile(section["title"].strip())):
+            yield name
+
+
+def _profile(title: str) -> str | None:
+    kind, _, rest = title.partition(" ")
+    if kind in _OTHER_SECTIONS:
+        return None
+    if kind != "profile" or not rest.strip():
+        return title
+    try:
+        return " ".join(shlex.split(rest))
+    except ValueError:
+        return rest.strip()
+
+
+def _without_proxy(existing: str) -> str:
+    # A lone star switches proxies off altogether; beside other names it is none of them.
+    if existing.strip() == "*":
+        return existing
+    hosts = [host.strip() for host in existing.split(",") if host.strip()]
+    return ",".join([*hosts, *(host for host in _LOOPBACK if host not in hosts)])
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, 0o600)
+        file.write(text)

@@ -10,7 +10,18 @@ from typing import Any
 from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 
 from .access import WsgiApp
-from .refusals import CONTROL_PATH, StartResponse, internal_error, not_implemented, respond, scope_service
+from .refusals import (
+    CONTROL_PATH,
+    Protocol,
+    StartResponse,
+    internal_error,
+    not_implemented,
+    protocol_of,
+    respond,
+    scope_service,
+)
+
+_LOCAL_SUFFIX = ".localhost"
 
 
 class QuietRequestHandler(MotoRequestHandler):  # type: ignore[misc]
@@ -60,6 +71,28 @@ def with_errors_in_protocol(app: WsgiApp) -> WsgiApp:
             return respond(environ, start_response, internal_error(what))
 
     return answer
+
+
+def with_buckets_in_path(app: WsgiApp) -> WsgiApp:
+    """Return ``app`` for clients that put the bucket before the host (``BUCKET.localhost``), as DuckDB does.
+
+    moto would take the part before the first dot for the bucket, and that of any host name with dots (a
+    container's view of this machine) as well; it is told not to look (``S3_IGNORE_SUBDOMAIN_BUCKETNAME``).
+
+    :param app: moto.
+    """
+
+    def pass_on(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        host, _, port = environ.get("HTTP_HOST", "").partition(":")
+        bucket = host.removesuffix(_LOCAL_SUFFIX)
+        if bucket and bucket != host and protocol_of(environ) is Protocol.S3:
+            environ["HTTP_HOST"] = f"localhost:{port}" if port else "localhost"
+            # moto reads the path from any of these.
+            for name in ("PATH_INFO", "RAW_URI", "REQUEST_URI"):
+                environ[name] = f"/{bucket}{environ.get(name, '/')}"
+        return app(environ, start_response)
+
+    return pass_on
 
 
 def _what(environ: dict[str, Any], error: NotImplementedError) -> str:

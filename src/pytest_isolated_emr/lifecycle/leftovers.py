@@ -117,15 +117,18 @@ def look(
         return Leftover(path.name, "damaged", f"it cannot be read: {error}")
 
 
-def live_processes(root: StateRoot) -> list[ProcessIdentity]:
+def live_processes(root: StateRoot, *, other_than: str = "") -> list[ProcessIdentity]:
     """Return the processes that live sessions own: their keepers and what these started.
 
     :param root: the state root.
+    :param other_than: a dead session whose lock the caller holds, which makes it look alive.
     """
     found = []
     for path in root.sessions.iterdir():
         try:
-            if not (is_run_id(path.name) and not path.is_symlink() and is_alive(path)):
+            if path.name == other_than or not (
+                is_run_id(path.name) and not path.is_symlink() and is_alive(path)
+            ):
                 continue
         except OSError:
             continue

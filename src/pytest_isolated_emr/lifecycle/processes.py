@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -51,10 +51,10 @@ class ProcessIdentity:
         :param pid: its number.
         :raises ProcessLookupError: if there is no such process.
         """
-        found = _state_and_start(pid)
+        found = _status(pid)
         if found is None:
             raise ProcessLookupError(f"no process {pid}")
-        return cls(boot_id(), pid, found[1])
+        return cls(boot_id(), pid, found.started)
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> ProcessIdentity:
@@ -77,8 +77,8 @@ class ProcessIdentity:
         """Tell whether this very process still runs. A zombie does not."""
         if self.boot_id != boot_id():
             return False
-        found = _state_and_start(self.pid)
-        return found is not None and found[1] == self.started and found[0] not in "ZX"
+        found = _status(self.pid)
+        return found is not None and found.started == self.started and found.state not in "ZX"
 
 
 def end_tree(
@@ -139,12 +139,9 @@ def without_trees(
     :param identities: the processes.
     :param spared: the others.
     """
-    left = set(identities)
-    for identity in spared:
-        # Most often there is nothing left over, and then nothing to look for.
-        if left:
-            left -= _tree(identity)
-    return left
+    wanted, others = set(identities), list(spared)
+    # Most often there is nothing left over, or nobody else, and then nothing to look for.
+    return wanted - _descend(others, _children()) if wanted and others else wanted
 
 
 def become_subreaper() -> bool:
@@ -169,7 +166,13 @@ def raise_oom_score(pid: int, score: int = 500) -> bool:
     return True
 
 
-def _state_and_start(pid: int) -> tuple[str, int] | None:
+class _Status(NamedTuple):
+    state: str
+    parent: int
+    started: int
+
+
+def _status(pid: int) -> _Status | None:
     if sys.platform == "linux":
         try:
             text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
@@ -177,36 +180,50 @@ def _state_and_start(pid: int) -> tuple[str, int] | None:
             return None
         # The command, in parentheses, may contain spaces and parentheses itself.
         fields = text.rpartition(")")[2].split()
-        return fields[0], int(fields[19])
+        return _Status(fields[0], int(fields[1]), int(fields[19]))
     try:
         process = psutil.Process(pid)
         with process.oneshot():
             state = "Z" if process.status() == psutil.STATUS_ZOMBIE else "R"
-            return state, round(process.create_time() * 1_000_000)
+            return _Status(state, process.ppid(), round(process.create_time() * 1_000_000))
     except psutil.NoSuchProcess:
         return None
 
 
 def _with_descendants(
-    roots: Iterable[ProcessIdentity], spared: Collection[ProcessIdentity]
+    roots: Iterable[ProcessIdentity], spared: Iterable[ProcessIdentity]
+) -> set[ProcessIdentity]:
+    children = _children()
+    found = _descend(roots, children) - _descend(spared, children)
+    # A sweep may itself have been started by what it ends.
+    return {identity for identity in found if identity.pid != os.getpid()}
+
+
+def _children() -> dict[int, list[ProcessIdentity]]:
+    """Return all processes by their parents' pids, in one look at the machine."""
+    found: dict[int, list[ProcessIdentity]] = {}
+    for pid in psutil.pids():
+        # Some of those of other users cannot be read on some systems.
+        with suppress(psutil.AccessDenied):
+            status = _status(pid)
+            if status is not None:
+                identity = ProcessIdentity(boot_id(), pid, status.started)
+                found.setdefault(status.parent, []).append(identity)
+    return found
+
+
+def _descend(
+    roots: Iterable[ProcessIdentity], children: dict[int, list[ProcessIdentity]]
 ) -> set[ProcessIdentity]:
     found: set[ProcessIdentity] = set()
-    for root in roots:
-        found |= _tree(root)
-    # A sweep may itself have been started by what it ends.
-    return {identity for identity in without_trees(found, spared) if identity.pid != os.getpid()}
-
-
-def _tree(root: ProcessIdentity) -> set[ProcessIdentity]:
-    if not root.is_alive():
-        return set()
-    members = {root}
-    with suppress(psutil.Error):
-        for child in psutil.Process(root.pid).children(recursive=True):
-            with suppress(ProcessLookupError):
-                members.add(ProcessIdentity.of(child.pid))
-    # If the root ended meanwhile, its pid may be another's, and so may the children be.
-    return members if root.is_alive() else {root}
+    waiting = list(roots)
+    while waiting:
+        identity = waiting.pop()
+        # One that is alive now had its pid to itself while the children were listed, so they are its own.
+        if identity not in found and identity.is_alive():
+            found.add(identity)
+            waiting += children.get(identity.pid, [])
+    return found
 
 
 def _send(identity: ProcessIdentity, number: signal.Signals) -> None:

@@ -92,7 +92,8 @@ def _remove(
     path = root.sessions / leftover.name
     try:
         with take_over(path) as directory:
-            again = look(path, spared=live_processes(root), kept=kept, locked=True, now=now)
+            spared = live_processes(root, other_than=path.name)
+            again = look(path, spared=spared, kept=kept, locked=True, now=now)
             if again is None:
                 return
             if again.standing != "dead":
@@ -126,7 +127,7 @@ def _end_processes(
     for _ in range(_ROUNDS):
         if current is None or not current.processes:
             return []
-        spared = live_processes(root)
+        spared = live_processes(root, other_than=path.name)
         left = end_tree(current.processes, spared=spared)
         if left:
             return [f"process {identity.pid} could not be ended" for identity in left]

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+
+_USER_CONF_DIR = "ISOLATED_EMR_USER_SPARK_CONF_DIR"
+
+
+def user_conf_directory(environ: Mapping[str, str], spark_home: Path) -> Path:
+    """Return where the user's own Spark settings are, also in a process that a session has shown its own.
+
+    :param environ: the environment to look in.
+    :param spark_home: the Spark whose directory it is by default.
+    """
+    directory = environ.get(_USER_CONF_DIR, environ.get("SPARK_CONF_DIR", ""))
+    return Path(directory) if directory else spark_home / "conf"
 
 
 def spark_variables(worker_directory: Path) -> dict[str, str]:
@@ -13,6 +27,8 @@ def spark_variables(worker_directory: Path) -> dict[str, str]:
     :param worker_directory: the directory of this process in the session.
     """
     return {
+        # An xdist worker, or a session inside of this one, must not take this session's settings for the user's.
+        _USER_CONF_DIR: os.environ.get(_USER_CONF_DIR, os.environ.get("SPARK_CONF_DIR", "")),
         # A job that a test starts with spark-submit finds the session's settings here.
         "SPARK_CONF_DIR": str(worker_directory / "conf"),
         "SPARK_LOCAL_IP": "127.0.0.1",

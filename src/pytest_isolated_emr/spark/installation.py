@@ -1,4 +1,4 @@
-"""The Spark that is installed, found without importing pyspark (which takes a second and changes the process)."""
+"""The Spark that is installed, found without importing pyspark, which takes a second."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from pytest_isolated_emr.errors import PysparkNotFound, UnsupportedSpark
 OLDEST = (3, 5)
 TOO_NEW = (5, 0)
 
-_CURE = "`pip install 'pytest-isolated-emr[spark]'`, or the pyspark of your EMR release: `pip install 'pyspark>=3.5,<5'`"
+_CURE = (
+    "`pip install 'pytest-isolated-emr[spark]'`, or install the pyspark of your EMR release: "
+    "3.5.x for emr-7, 4.x for emr-spark-8."
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class SparkInstallation:
 
 
 def find_spark(environ: Mapping[str, str] | None = None) -> SparkInstallation:
-    """Return the Spark of ``SPARK_HOME``, else the one inside the installed pyspark, as pyspark itself chooses.
+    """Return the Spark of ``SPARK_HOME``, else the one inside the installed pyspark, as pyspark chooses it.
 
     :param environ: the environment to look in, ``os.environ`` by default.
     :raises PysparkNotFound: there is no pyspark, or ``SPARK_HOME`` has no Spark.
@@ -80,7 +83,7 @@ def _pyspark_directory() -> Path:
 
 
 def _pyspark_version(package: Path) -> str:
-    """Return the version of pyspark: from its metadata, or (a SPARK_HOME's python directory on the path) its source."""
+    """Return the version of pyspark, which has no metadata if it is a Spark's own directory on the path."""
     try:
         return importlib.metadata.version("pyspark")
     except importlib.metadata.PackageNotFoundError:

@@ -1,7 +1,7 @@
 """Runs the Ivy that Spark ships, bounded in time, and says in a few lines why it failed.
 
-Ivy gets settings and a cache of its own each time: a shared Ivy cache that a killed process left half written is the
-usual reason for jars that "cannot be resolved" until somebody removes ``~/.ivy2`` by hand.
+Ivy gets settings and a cache of its own each time: a shared Ivy cache that a killed process left half written
+is the usual reason for jars that "cannot be resolved" until somebody removes ``~/.ivy2`` by hand.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from xml.sax.saxutils import quoteattr
 from pytest_isolated_emr.spark.installation import SparkInstallation
 from pytest_isolated_emr.spark.java import Java
 
-#: The bound on one run of Ivy. The AWS bundle that some packages ask for is 700 MB, so it is a long one; a network that
-#: does not answer is noticed long before, by the time-outs of single requests.
+#: The bound on one run of Ivy. The AWS bundle that some packages ask for is 700 MB, so it is a long one; a
+#: network that does not answer is noticed long before, by the time-outs of single requests.
 MOST_SECONDS = 1200.0
 
 _CONNECT_MS = 4_000
@@ -28,8 +28,8 @@ _READ_MS = 15_000
 _RETRIEVE_PATTERN = "[organization]_[artifact]-[revision](-[classifier]).[ext]"
 
 _TELLING = re.compile(
-    r"Server access error|Host \S+ not found|timed out|: not found$|NOT FOUND|download failed|FAILED|invalid sha1|"
-    r"No space left|Permission denied|conflict|Exception|Error:|did not end in|ParseException|configuration not found"
+    r"Server access error|Host \S+ not found|timed out|: not found$|NOT FOUND|download failed|FAILED"
+    r"|invalid sha1|No space left|Permission denied|Exception|Error:|did not end in|configuration not found"
 )
 
 
@@ -75,11 +75,13 @@ class IvyFailed(Exception):
     """Ivy did not get everything.
 
     :param lines: those of its own lines that say why.
+    :param jar_missing: whether it found a module, but not its jar.
     """
 
-    def __init__(self, lines: Sequence[str]) -> None:
+    def __init__(self, lines: Sequence[str], *, jar_missing: bool) -> None:
         super().__init__("\n".join(lines))
         self.lines = tuple(lines)
+        self.jar_missing = jar_missing
 
 
 def retrieve(
@@ -112,8 +114,9 @@ def retrieve(
             _attempt(local, modules, excludes, sources, installation, java, work, target, progress)
             return
         except IvyFailed as failed:
-            # Maven often has the POM of a module without its jar in ~/.m2. Ivy then looks for the jar nowhere else.
-            if not local or not any("NOT FOUND" in line or "local-m2" in line for line in failed.lines):
+            # Maven often keeps the POM of a module without its jar in ~/.m2. Ivy then looks nowhere else for
+            # it.
+            if not local or not failed.jar_missing:
                 raise
 
 
@@ -152,20 +155,21 @@ def _attempt(
     ]
     code, lines = _run(command, work, give_up_after=2 * sources.remotes, progress=progress)
     if code != 0:
-        raise IvyFailed(_telling(lines))
+        raise IvyFailed(_telling(lines), jar_missing=any("[NOT FOUND" in line for line in lines))
 
 
 def _class_path(installation: SparkInstallation, *, whole: bool) -> list[str]:
-    """Return what Ivy needs: two jars start faster than 300, but a user's settings may ask for more (sftp, vfs)."""
+    """Return what Ivy needs: two jars start faster than 300, but a user's settings may need more (sftp)."""
+    directory = installation.jars_dir
     if whole:
-        return [str(installation.jars_dir / "*")]
-    return [str(jar) for name in ("ivy", "oro") for jar in sorted(installation.jars_dir.glob(f"{name}-[0-9]*.jar"))]
+        return [str(directory / "*")]
+    return [str(jar) for name in ("ivy", "oro") for jar in sorted(directory.glob(f"{name}-[0-9]*.jar"))]
 
 
 def _run(
     command: Sequence[str], work: Path, *, give_up_after: int, progress: Callable[[str], None]
 ) -> tuple[int, list[str]]:
-    """Run Ivy to its end, or to the point from which it would only wait for a network that does not answer."""
+    """Run Ivy to its end, or until it would only wait for a network that does not answer."""
     lines: list[str] = []
     timeouts = 0
     expired = threading.Event()
@@ -218,7 +222,7 @@ def _tell(line: str, progress: Callable[[str], None]) -> None:
 
 
 def _telling(lines: Sequence[str], most: int = 8) -> list[str]:
-    """Pick the lines that say why: without Ivy's own repetitions, and without those it prints for what went well."""
+    """Pick the lines that say why, without Ivy's own repetitions."""
     picked: list[str] = []
     for line in lines:
         text = re.sub(r"^(WARN|ERROR): ", "", line).strip(" \t:")
@@ -257,7 +261,8 @@ def _settings_file(sources: Sources, local: bool) -> str:
         '  <property name="ivy.maven.lookup.javadoc" value="false"/>',
         '  <settings defaultResolver="all"/>',
         "  <timeout-constraints>",
-        f'    <timeout-constraint name="bounded" connectionTimeout="{_CONNECT_MS}" readTimeout="{_READ_MS}"/>',
+        f'    <timeout-constraint name="bounded" connectionTimeout="{_CONNECT_MS}"',
+        f'                        readTimeout="{_READ_MS}"/>',
         "  </timeout-constraints>",
         "  <resolvers>",
         '    <chain name="all">',
@@ -268,7 +273,8 @@ def _settings_file(sources: Sources, local: bool) -> str:
             'root="file:${user.home}/.m2/repository/"/>'
         )
     for number, root in enumerate((*sources.extra, *sources.mirrors), start=1):
-        lines.append(f'      <ibiblio name="repository-{number}" root={quoteattr(root.rstrip("/") + "/")} {bounded}/>')
+        url = quoteattr(root.rstrip("/") + "/")
+        lines.append(f'      <ibiblio name="repository-{number}" root={url} {bounded}/>')
     if not sources.mirrors:
         # Without a root, it is Maven Central.
         lines.append(f'      <ibiblio name="central" {bounded}/>')

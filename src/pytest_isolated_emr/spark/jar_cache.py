@@ -1,8 +1,9 @@
 """Sets of jars on disk: made once for all sessions of this machine, checked at every use.
 
-A set is a directory with a manifest. It is put together in a staging directory and renamed into place, so that a
-directory with a set's name has once been whole; one process does that, under a lock, while others wait. What was
-damaged since (somebody's ``rm``, a disk that was full) is noticed by names and sizes, and made again.
+A set is a directory with a manifest. It is put together in a staging directory and renamed into place, so
+that a directory with a set's name has once been whole; one process does that, under a lock, while others
+wait. What was damaged since (somebody's ``rm``, a disk that was full) is noticed by names and sizes, and made
+again.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def cached(
                     fill(staging, jars)
                     _write_manifest(jars)
                     if directory.exists():
-                        # A JVM that has its jars open keeps them; it could not have used the missing ones anyway.
+                        # A JVM that has its jars open keeps them, and could not have used the missing ones.
                         directory.rename(staging / "damaged")
                     jars.rename(directory)
             return _load(directory)
@@ -86,7 +87,7 @@ def cached(
         raise StateRootUnusable(
             f"The cache of jars cannot be used: {error.strerror or error}.",
             checked=f"{error.filename or cache}",
-            cure="Make it writable and see that there is space, or set ISOLATED_EMR_HOME to another directory.",
+            cure="Make it writable, see that there is space, or set ISOLATED_EMR_HOME to another directory.",
         ) from error
 
 

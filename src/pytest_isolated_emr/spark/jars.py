@@ -1,7 +1,7 @@
 """The jars that Spark lacks: those for S3, and those that a suite asks for with ``spark.jars.packages``.
 
-The AWS SDK's bundle, which hadoop-aws depends on, has 686 MB in it; the modules of the SDK that S3A uses, without what
-Spark has itself, are 14 MB (6 MB for the SDK 1).
+The AWS SDK's bundle, which hadoop-aws depends on, has 686 MB in it; the modules of the SDK that S3A uses,
+without what Spark has itself, are 13 MB (7 MB for the SDK 1).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pytest_isolated_emr.spark.redirect import JAR_NAME, build_redirect, sources
 
 __all__ = ["PROVIDED_BY_S3_JARS", "JarSet", "cached_sets", "packages", "s3_jars", "verify"]
 
-#: What :func:`s3_jars` stands in for. A suite that asks for these in ``spark.jars.packages`` has S3 already, and would
-#: get several hundred megabytes of bundle: pass them as ``excludes``.
+#: What :func:`s3_jars` stands in for. A suite that asks for these in ``spark.jars.packages`` has S3 already,
+#: and would get several hundred megabytes of bundle: pass them as ``excludes``.
 PROVIDED_BY_S3_JARS = (
     "org.apache.hadoop:hadoop-aws",
     "com.amazonaws:aws-java-sdk-bundle",
@@ -32,7 +32,8 @@ PROVIDED_BY_S3_JARS = (
 #: Counted up when the jars of a set change for a reason that is not in its name's digest.
 _FORMAT = 1
 
-#: By version of Hadoop: the AWS SDK that it was built with, and the analytics accelerator (the hadoop-project POMs).
+#: By version of Hadoop: the AWS SDK that it was built with, and the analytics accelerator (hadoop-project's
+#: POM).
 _AWS_BY_HADOOP: dict[tuple[int, ...], tuple[str, str | None]] = {
     (3, 3, 4): ("1.12.262", None),
     (3, 3, 6): ("1.12.367", None),
@@ -44,16 +45,19 @@ _AWS_BY_HADOOP: dict[tuple[int, ...], tuple[str, str | None]] = {
 }
 
 #: The modules that S3A uses, by the SDK's major version.
-_SDK_MODULES = {1: ("core", "s3", "kms", "sts", "dynamodb"), 2: ("s3", "s3-transfer-manager", "sts", "apache-client")}
+_SDK_MODULES = {
+    1: ("core", "s3", "kms", "sts", "dynamodb"),
+    2: ("s3", "s3-transfer-manager", "sts", "apache-client"),
+}
 
 #: Spark has these under names of its own, or in other versions that go with them as well.
 _SPARK_HAS = (("io.netty", "*"), ("org.slf4j", "*"), ("*", "commons-*"))
 
-#: What Spark's own resolution leaves out, in 3.5 and 4: itself (the underscore keeps spark-streaming-kafka in), and
-#: Scala's library.
+#: What Spark's own resolution leaves out, in 3.5 and 4: itself (the underscore keeps spark-streaming-kafka
+#: in) and Scala's library.
 _SPARK_COMPONENTS = (
-    "catalyst core graphx kvstore launcher mllib mllib-local network-common network-shuffle repl sketch sql streaming "
-    "tags unsafe"
+    "catalyst core graphx kvstore launcher mllib mllib-local network-common network-shuffle repl sketch sql "
+    "streaming tags unsafe"
 )
 _SPARK_EXCLUDES = (
     ("*", "scala-library"),
@@ -69,7 +73,7 @@ def s3_jars(
     repositories: Sequence[str] = (),
     progress: Callable[[str], None],
 ) -> JarSet:
-    """Return what Spark needs for ``s3a://``, and the redirect that keeps it in the session; fetch it if need be.
+    """Return what Spark needs for ``s3a://``, and the redirect that keeps it in the session.
 
     :param installation: the Spark that they are for.
     :param java: what to run Ivy with.
@@ -112,7 +116,7 @@ def packages(
     :param cache: the directory that holds sets of jars.
     :param repositories: roots of Maven repositories to use in the place of Maven Central.
     :param extra_repositories: ``spark.jars.repositories``.
-    :param excludes: ``spark.jars.excludes``, ``group:artifact`` each; it also takes away from the coordinates.
+    :param excludes: ``spark.jars.excludes``, ``group:artifact`` each; coordinates may be among them.
     :param ivy_settings: ``spark.jars.ivySettings``; they then say alone where to look.
     :param progress: told what is being waited for.
     :raises JarsUnavailable: they are not in the cache and cannot be fetched, or a coordinate is none.
@@ -120,7 +124,7 @@ def packages(
     left_out = [_parts(exclude, "group:artifact") for exclude in excludes]
     wanted = [_parts(coordinate, "group:artifact:version") for coordinate in coordinates]
     # Ivy's own excludes are about what is depended on, not about what is asked for.
-    modules = [ivy.Module(*parts[:3]) for parts in wanted if parts[:2] not in left_out]
+    modules = [ivy.Module(parts[0], parts[1], parts[2]) for parts in wanted if parts[:2] not in left_out]
     rules = [*_SPARK_EXCLUDES, *((group, name) for group, name in left_out)]
     sources = ivy.Sources(tuple(repositories), tuple(extra_repositories), ivy_settings)
     key = _digest(
@@ -167,8 +171,8 @@ def _retrieve(
             f"Jars that Spark needs are not in the cache, and could not be fetched: {names}.",
             checked=f"the cache {cache}; then Ivy said:" + "".join(f"\n    {line}" for line in failed.lines),
             cure="With a network: `isolated-emr fetch`. With a mirror of Maven Central: "
-            "`isolated-emr fetch --repository URL`. Both fill that directory, which can also be copied from another "
-            "machine; a proxy is named in JAVA_TOOL_OPTIONS (-Dhttps.proxyHost=… -Dhttps.proxyPort=…).",
+            "`isolated-emr fetch --repository URL`. Both fill that directory, which can also be copied from "
+            "another machine. JAVA_TOOL_OPTIONS names a proxy: -Dhttps.proxyHost=… -Dhttps.proxyPort=….",
         ) from None
 
 
@@ -182,7 +186,7 @@ def _s3_modules(installation: SparkInstallation) -> tuple[list[ivy.Module], int]
     if not known:
         oldest = ".".join(map(str, min(_AWS_BY_HADOOP)))
         raise UnsupportedSpark(
-            f"This Spark was built with Hadoop {installation.hadoop_version}; it has to be {oldest} or newer.",
+            f"This Spark is built with Hadoop {installation.hadoop_version}, older than {oldest}.",
             checked=f"the hadoop-client-api jar in {installation.jars_dir}",
             cure=f"Use the pyspark of PyPI, or a Spark distribution with Hadoop {oldest} or newer.",
         )
@@ -199,7 +203,7 @@ def _s3_modules(installation: SparkInstallation) -> tuple[list[ivy.Module], int]
 
 
 def _names_of_jars(directory: Path) -> set[str]:
-    """Return the names of the modules in a directory of jars: ``jackson-core`` for ``jackson-core-2.15.2.jar``."""
+    """Return the modules in a directory of jars: ``jackson-core`` for ``jackson-core-2.15.2.jar``."""
     found = (re.match(r"(.+?)-\d.*\.jar$", jar.name) for jar in directory.glob("*.jar"))
     return {match[1] for match in found if match}
 

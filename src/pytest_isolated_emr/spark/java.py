@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pytest_isolated_emr.errors import JavaNotFound, JavaTooOld
 
-#: Spark 4 does not start on less; Spark 3.5 would do with 8, but EMR 7 runs it on 17, and one rule is easier to keep.
+#: Spark 4 does not start on less. Spark 3.5 would do with 8, but EMR 7 runs it on 17, and one rule is easier
+#: to keep.
 NEEDED_MAJOR = 17
 
 _VERSION_SECONDS = 30
@@ -40,7 +41,7 @@ class Java:
 def find_java(environ: Mapping[str, str] | None = None) -> Java:
     """Return the Java that Spark's own launcher would take: that of ``JAVA_HOME``, else the one on ``PATH``.
 
-    A ``JAVA_HOME`` without a Java is an error rather than passed over, since Spark's launcher does not pass it over.
+    A ``JAVA_HOME`` without a Java is an error: Spark's launcher does not pass it over either.
 
     :param environ: the environment to look in, ``os.environ`` by default.
     :raises JavaNotFound: there is none, or it does not run.
@@ -79,7 +80,7 @@ def require_java(spark_version: str, environ: Mapping[str, str] | None = None) -
     java = find_java(environ)
     if java.major < NEEDED_MAJOR:
         raise JavaTooOld(
-            f"Spark {spark_version} is run with Java {NEEDED_MAJOR} or newer here, and this Java is {java.version}.",
+            f"Spark {spark_version} is run with Java {NEEDED_MAJOR} or newer; this is Java {java.version}.",
             checked=str(java.executable),
             cure=_cure(),
         )
@@ -88,11 +89,14 @@ def require_java(spark_version: str, environ: Mapping[str, str] | None = None) -
 
 def _cure() -> str:
     package = f"openjdk-{NEEDED_MAJOR}-jre-headless"
-    return f"`apt-get install {package}` (macOS: `brew install openjdk@{NEEDED_MAJOR}`), or set JAVA_HOME to such a Java"
+    return (
+        f"Install it, `apt-get install {package}` (macOS: `brew install openjdk@{NEEDED_MAJOR}`), "
+        "or set JAVA_HOME to where it is."
+    )
 
 
 def _released_version(executable: Path) -> str | None:
-    """Read the version from the file that JDKs and JREs have beside ``bin``: starting Java would cost 0.1 s."""
+    """Read the version from the file that a Java has beside ``bin``: starting it would cost 0.1 s."""
     try:
         text = (executable.parent.parent / "release").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -160,5 +160,5 @@ def read(path: Path) -> dict[str, str]:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         match = re.match(r"\s*([^\s#!=:][^\s=:]*)\s*[=:\s]\s*(.*?)\s*$", line)
         if match:
-            settings[match[1]] = match[2]
+            settings[match[1]] = re.sub(r"\\(.)", r"\1", match[2])
     return settings

@@ -14,8 +14,8 @@ def s3_settings(
 ) -> dict[str, str]:
     """Return the settings by which Spark's S3 is the session's endpoint.
 
-    They leave the place of temporary files (``spark.hadoop.hadoop.tmp.dir``) to the caller. The secret key is among
-    them: they belong into a file that only its owner can read.
+    They leave the place of temporary files (``spark.hadoop.hadoop.tmp.dir``) to the caller. The secret key is
+    among them: they belong into a file that only its owner can read.
 
     :param installation: the Spark that they are for.
     :param endpoint_url: the endpoint's URL, on loopback.
@@ -48,7 +48,7 @@ def s3_settings(
         "connection.expect.continue": "false",
     }
     if not _has_sdk_2(installation):
-        # Its default looks for directory markers to delete after every file written; newer ones leave that out.
+        # Its default deletes the directory markers above every file written; newer ones leave that out.
         s3a["directory.marker.retention"] = "keep"
     settings = {f"spark.hadoop.fs.s3a.{name}": value for name, value in s3a.items()}
     for scheme in SCHEMES:

@@ -11,12 +11,12 @@ from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.session import Session
 from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spark import jars, properties
+from pytest_isolated_emr.spark.environment import user_conf_directory
 from pytest_isolated_emr.spark.installation import SparkInstallation, find_spark
 from pytest_isolated_emr.spark.java import Java, require_java
 from pytest_isolated_emr.spark.s3 import s3_settings
 
 Properties = dict[str, str]
-_CONF_DIRECTORY = "SPARK_CONF_DIR"
 
 
 class SparkWiring:
@@ -32,7 +32,7 @@ class SparkWiring:
         self.installation: SparkInstallation = find_spark(environ)
         self.java: Java = require_java(self.installation.version, environ)
         self._cache = StateRoot.from_environment().jars
-        self._user_conf = Path(environ.get(_CONF_DIRECTORY) or self.installation.home / "conf")
+        self._user_conf = user_conf_directory(environ, self.installation.home)
 
     def fetch_jars(self, progress: Callable[[str], None]) -> jars.JarSet:
         """Return the jars that make Spark speak S3, fetched if they are not in the cache.

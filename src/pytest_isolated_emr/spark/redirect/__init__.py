@@ -1,9 +1,9 @@
 """Keeps the AWS clients inside Spark's JVM in the session, whatever endpoint the code under test gives them.
 
-Settings do not suffice: ``fs.s3a.endpoint`` can be set at run time, per bucket, or as an option of a reader. Both AWS
-SDKs let a class on the class path see every request of every client just before it is signed; the Java sources here
-are such classes. They are compiled where they are used, by the Janino that Spark ships: that needs no JDK, and
-the classes always fit the SDK beside them.
+Settings do not suffice: ``fs.s3a.endpoint`` can be set at run time, per bucket, or as an option of a reader.
+Both AWS SDKs let a class on the class path see every request of every client just before it is signed; the
+Java sources here are such classes. They are compiled where they are used, by the Janino that Spark ships:
+that needs no JDK, and the classes always fit the SDK beside them.
 
 They act in a JVM that was started with ``ISOLATED_EMR_REDIRECT=1``, and read ``AWS_ENDPOINT_URL`` and
 ``AWS_ACCESS_KEY_ID`` there. Requests carry the latter in the header :data:`KEY_HEADER` too.
@@ -22,7 +22,7 @@ from pytest_isolated_emr.errors import JarsUnavailable
 from pytest_isolated_emr.spark.installation import SparkInstallation
 from pytest_isolated_emr.spark.java import Java
 
-#: The header with the session's key, by which the endpoint accepts a request whose own credentials are hard-coded ones.
+#: The header with the session's key, by which the endpoint accepts a request with hard-coded credentials.
 KEY_HEADER = "x-isolated-emr-key"
 
 #: The variable that switches the redirect on, with "1".
@@ -34,8 +34,8 @@ JAR_NAME = "isolated-emr-redirect.jar"
 _SOURCES = Path(__file__).parent / "java"
 _COMPILE_SECONDS = 60
 
-#: The class through which Hadoop's ``FileContext`` (streaming checkpoints, YARN) sees ``s3://``: that of Hadoop takes
-#: no scheme but ``s3a``.
+#: The class through which Hadoop's ``FileContext`` (streaming checkpoints, YARN) sees ``s3://``: that of
+#: Hadoop takes no scheme but ``s3a``.
 FILE_CONTEXT_CLASS = "isolatedemr.S3FileContext"
 
 #: By the SDK's major version: the class, and the file by which the SDK finds it.

@@ -1,0 +1,105 @@
+"""What all tests share: a state root of their own, and real pytest runs in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_isolated_emr.lifecycle.state_root import StateRoot
+from pytest_isolated_emr.settings import Settings
+from pytest_isolated_emr.spark.wiring import SparkWiring
+
+pytest_plugins = ["pytester"]
+
+# Nothing of a test may take longer, with everything else that the machine does.
+TIMEOUT = 400
+
+
+@pytest.fixture(scope="session")
+def jar_cache() -> Path:
+    """The directory with the jars that the installed Spark needs: this user's own cache."""
+    StateRoot.from_environment().open()
+    SparkWiring(Settings(), dict(os.environ)).fetch_jars(print)
+    return StateRoot.from_environment().jars
+
+
+@pytest.fixture
+def home(tmp_path: Path, jar_cache: Path) -> Path:
+    """A state root for one test, with the jars in its cache."""
+    home = tmp_path / "home"
+    shutil.copytree(jar_cache, home / "jars", copy_function=os.link)
+    home.chmod(0o700)
+    return home
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """An empty project's directory."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
+    return project
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start_pytest(home: Path, project: Path) -> Iterator[Start]:
+    """Start pytest in the project with the given arguments; what still runs at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, python: str = sys.executable, **variables: str) -> subprocess.Popen[str]:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "AWS_"))}
+        environ |= {"ISOLATED_EMR_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"} | variables
+        process = subprocess.Popen(
+            [python, "-m", "pytest", *arguments],
+            cwd=project,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+Run = Callable[..., "Finished"]
+
+
+class Finished:
+    """A pytest run that has ended."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.output = process.communicate(timeout=TIMEOUT)[0]
+        self.code = process.returncode
+
+    def assert_passed(self, count: int) -> None:
+        assert self.code == 0, self.output
+        assert f"{count} passed" in self.output, self.output
+        for word in (" skipped", " xfailed", " error"):
+            assert word not in self.output.rsplit("\n", 2)[-2], self.output
+
+
+@pytest.fixture
+def run_pytest(start_pytest: Start) -> Run:
+    """Run pytest in the project to its end."""
+
+    def run(*arguments: str, **options: str) -> Finished:
+        return Finished(start_pytest(*arguments, **options))
+
+    return run
