@@ -55,14 +55,16 @@ def start_pytest(home: Path, project: Path) -> Iterator[Start]:
     """Start pytest in the project with the given arguments; what still runs at the end is killed."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str, python: str = sys.executable, **variables: str) -> subprocess.Popen[str]:
+    def start(
+        *arguments: str, python: str = sys.executable, stdin: int = subprocess.DEVNULL, **variables: str
+    ) -> subprocess.Popen[str]:
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "AWS_"))}
         environ |= {"ISOLATED_EMR_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"} | variables
         process = subprocess.Popen(
             [python, "-m", "pytest", *arguments],
             cwd=project,
             env=environ,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

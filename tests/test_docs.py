@@ -18,7 +18,9 @@ USAGE = (DOCS / "usage.md").read_text(encoding="utf-8")
 ALL = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 
 
-def kinds(base: type[errors.IsolatedEmrError] = errors.IsolatedEmrError) -> list[type[errors.IsolatedEmrError]]:
+def kinds(
+    base: type[errors.IsolatedEmrError] = errors.IsolatedEmrError,
+) -> list[type[errors.IsolatedEmrError]]:
     return [base, *(kind for child in base.__subclasses__() for kind in kinds(child))]
 
 
@@ -70,7 +72,9 @@ def test_every_error_has_a_page(code: str):
     # The example has the form of the real message.
     example = text.partition("## Example")[2]
     assert re.search(
-        rf"^    {code}: .+^      checked: .+^      to do: .+^      more: docs/errors/{code}\.md$", example, re.M | re.S
+        rf"^    {code}: .+^      checked: .+^      to do: .+^      more: docs/errors/{code}\.md$",
+        example,
+        re.M | re.S,
     )
 
 

@@ -49,9 +49,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Define the fixtures, but for names that another plugin has given a meaning already."""
+    """Define the fixtures, but for names that another plugin has given a meaning already.
+
+    Now all plugins are known, and pytest has not yet looked for fixtures: a conftest's come later, and win.
+    """
     from pytest_isolated_emr import fixtures
 
     manager = session.config.pluginmanager

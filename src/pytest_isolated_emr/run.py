@@ -106,9 +106,14 @@ class IsolatedRun:
             pytest.exit(str(error), returncode=EXIT_NO_ENVIRONMENT)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Give Spark up where there is nothing to run."""
-        if not session.items:
-            self._runtime.give_up()
+        """See that the endpoint answers before the first test; give Spark up where there is nothing to run."""
+        try:
+            if not session.items:
+                self._runtime.give_up()
+            elif not self._config.option.collectonly:
+                self._session.client.request("ready")
+        except IsolatedEmrError as error:
+            pytest.exit(str(error), returncode=EXIT_NO_ENVIRONMENT)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -165,7 +170,7 @@ class IsolatedRun:
     # What it consists of
 
     def _spark_conf(self) -> dict[str, str]:
-        own = self._wiring.defaults(self._session, self._progress)
+        own = self._wiring.defaults(self._session, self._progress, self._note)
         conf = dict(own)
         self._config.hook.pytest_isolated_emr_spark_conf(config=self._config, conf=conf)
         held, left_out = split_protected({key: str(value) for key, value in conf.items()})

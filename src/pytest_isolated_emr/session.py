@@ -134,7 +134,9 @@ class Session:
         self.worker_directory.mkdir(mode=0o700, exist_ok=True)
         aws = AwsEnvironment(self.credentials, self.endpoint_url, self.worker_directory / "aws")
         variables = aws.variables() | spark_variables(self.worker_directory)
-        variables[SESSION_VARIABLE] = f"{os.getpid()}:{self.directory}"
+        if self.worker == OWNER:
+            # Only xdist workers of the owner may join; a pytest that a worker's test starts is none.
+            variables[SESSION_VARIABLE] = f"{os.getpid()}:{self.directory}"
         return EnvironmentGuard(drop=is_dropped, set_=variables)
 
 
@@ -143,7 +145,7 @@ def is_dropped(name: str) -> bool:
 
     :param name: the variable's name.
     """
-    return name.startswith("AWS_") or name in _DROPPED
+    return name.startswith("AWS_") or name == SESSION_VARIABLE or name in _DROPPED
 
 
 # Each leads Spark or Hadoop to a cluster, a server or a JVM that is not the session's.

@@ -156,7 +156,8 @@ def _option(config: pytest.Config, dest: str) -> Any:
 def _ini(config: pytest.Config, name: str) -> Any:
     try:
         return config.getini(name)
-    except ValueError as error:
+    except (ValueError, pytest.UsageError) as error:
+        # pytest says what is wrong with the value, but not whose it is.
         raise pytest.UsageError(f"ini setting {name}: {error}") from error
 
 
@@ -196,12 +197,20 @@ def _seconds(config: pytest.Config, name: str, default: float) -> float:
 def _region(config: pytest.Config, environ: Mapping[str, str]) -> str:
     given = _given(config, "region")
     if given is None:
-        value = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
-        return value if _REGION.fullmatch(value) else DEFAULT_REGION
+        return default_region(environ)
     value, place = given
     if not _REGION.fullmatch(value):
         raise pytest.UsageError(f"{place}: {value!r} does not look like an AWS region, such as {DEFAULT_REGION}")
     return value
+
+
+def default_region(environ: Mapping[str, str]) -> str:
+    """Return the region that the user's environment names, or AWS's first.
+
+    :param environ: the user's own environment.
+    """
+    value = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
+    return value if _REGION.fullmatch(value) else DEFAULT_REGION
 
 
 def _buckets(config: pytest.Config) -> tuple[BucketSetting, ...]:

@@ -40,7 +40,9 @@ class TestsSpark:
         """
         runtime = self._runtime
         wanted = _marked(item)
-        for_context = {key: value for key, value in wanted.items() if not _is_runtime(key)}
+        # Without the fixture there is no session of the test's own that could take them.
+        own_session = "spark" in getattr(item, "fixturenames", ())
+        for_context = {k: v for k, v in wanted.items() if not (own_session and _is_runtime(k))}
         self._session_conf = {key: value for key, value in wanted.items() if key not in for_context}
         if runtime.is_used and not runtime.status()["alive"]:
             self._replace(item)

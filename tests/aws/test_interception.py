@@ -309,6 +309,7 @@ def test_duckdb_does_not_use_secrets_of_the_users(python: Interpreter, httpfs: s
         found = [secrets()]
         interception.activate(URL, KEYS)
         found += [secrets(), secrets(config={{}}), secrets(database=":memory:", read_only=False)]
+        assert duckdb.connect(":default:").execute("SELECT 1").fetchall() == [(1,)]
         interception.activate(URL, KEYS, Path(os.environ["HOME"]) / "secrets")
         found += [secrets()]
         interception.deactivate()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -157,6 +158,21 @@ signal.pause()
     process = start(code, env={**os.environ, RUN_ID_VARIABLE: run_id})
     assert end_tree([ProcessIdentity.of(process.pid)]) == []
     assert processes_of(run_id) == []
+
+
+def test_all_are_stopped_before_the_last_look_for_more(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What is stopped forks no more, so a look that finds nothing new was the last one needed.
+    done: list[str] = []
+    send, look = processes._send, processes._children
+
+    def record(member: ProcessIdentity, number: signal.Signals) -> None:
+        done.append(number.name)
+        send(member, number)
+
+    monkeypatch.setattr(processes, "_send", record)
+    monkeypatch.setattr(processes, "_children", lambda: (done.append("look"), look())[1])
+    assert end_tree(family(start)[:1]) == []
+    assert done == ["look", "look", *["SIGSTOP"] * 3, "look", *["SIGKILL"] * 3]
 
 
 def test_what_is_spared_survives_with_its_descendants(start: Start) -> None:

@@ -1,4 +1,4 @@
-"""Run moto on a port of the kernel's choice until stdin ends; write a JSON line per request to the file given."""
+"""Run moto on a port of the kernel's choice until stdin ends; write one JSON line per request to a file."""
 
 import json
 import sys

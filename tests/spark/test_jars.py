@@ -193,7 +193,8 @@ class TestPackages:
         settings = tmp_path / "ivysettings.xml"
         settings.write_text(
             '<ivysettings><settings defaultResolver="mine"/><resolvers>'
-            f'<ibiblio name="mine" m2compatible="true" root="{repository.as_uri()}"/></resolvers></ivysettings>'
+            f'<ibiblio name="mine" m2compatible="true" root="{repository.as_uri()}"/>'
+            "</resolvers></ivysettings>"
         )
         three = "com.example:three:3.0"
         sets = [

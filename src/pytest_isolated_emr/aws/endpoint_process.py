@@ -33,13 +33,14 @@ class EndpointProcess:
         self._credentials = credentials
         self._log = log
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self._port: int = self._listener.getsockname()[1]
         self._child: Child | None = None
         self._ready: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
         """Where it is, e.g. ``http://127.0.0.1:40123``."""
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"http://127.0.0.1:{self._port}"
 
     async def start(
         self, *, journal: Journal, temporary: Path, buckets: Sequence[dict[str, Any]], variables: dict[str, str]
@@ -63,6 +64,8 @@ class EndpointProcess:
             stdout=subprocess.PIPE,
             pass_fds=[self._listener.fileno()],
         )
+        # From now on the port is the child's alone: should it die, clients are refused at once and wait for nothing.
+        self._listener.close()
         opening = {
             "access_key_id": self._credentials.access_key_id,
             "secret_access_key": self._credentials.secret_access_key,

@@ -195,6 +195,9 @@ def _patch_duckdb(module: Any) -> None:
 
 def _connect_duckdb(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
     # DuckDB's signature: connect(database=":memory:", read_only=False, config={}).
+    if ":default:" in (*args[:1], kwargs.get("database")):
+        # The connection that the module's own functions have; DuckDB takes no settings for it.
+        return wrapped(*args, **kwargs)
     if len(args) < 3:
         return wrapped(*args, **kwargs | {"config": _without_user_secrets(kwargs.get("config") or {})})
     return wrapped(*args[:2], _without_user_secrets(args[2] or {}), *args[3:], **kwargs)

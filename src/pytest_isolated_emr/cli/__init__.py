@@ -12,7 +12,7 @@ from pytest_isolated_emr.cli.fetch import fetch
 from pytest_isolated_emr.cli.logs import logs
 from pytest_isolated_emr.cli.ps import ps
 from pytest_isolated_emr.cli.sweep import sweep
-from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError
+from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError, UnknownSession
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,4 +31,4 @@ def main() -> None:
         cli.main(prog_name="isolated-emr")
     except IsolatedEmrError as error:
         click.echo(f"ERROR: {error}", err=True)
-        sys.exit(EXIT_NO_ENVIRONMENT)
+        sys.exit(1 if isinstance(error, UnknownSession) else EXIT_NO_ENVIRONMENT)

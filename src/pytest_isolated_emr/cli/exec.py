@@ -14,7 +14,7 @@ import click
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.lifecycle.processes import RUN_ID_VARIABLE
 from pytest_isolated_emr.session import Session
-from pytest_isolated_emr.settings import BACKENDS, DEFAULT_REGION, Settings
+from pytest_isolated_emr.settings import BACKENDS, Settings, default_region
 from pytest_isolated_emr.spark.wiring import SparkWiring
 
 # As a shell has it: https://pubs.opengroup.org/onlinepubs/9699919799/utilities/V3_chap02.html#tag_18_08_02
@@ -24,21 +24,21 @@ _SIGNAL_BASE = 128
 
 @click.command("exec", context_settings={"ignore_unknown_options": True})
 @click.option("--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True, help="Where Spark runs.")
-@click.option("--region", default=DEFAULT_REGION, show_default=True, help="The AWS region that clients see.")
+@click.option("--region", default=None, help="The AWS region that clients see. Default: as for pytest.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def exec_(backend: str, region: str, command: tuple[str, ...]) -> None:
+def exec_(backend: str, region: str | None, command: tuple[str, ...]) -> None:
     """Run COMMAND in an environment of its own, which is gone after it: isolated-emr exec -- COMMAND.
 
     Its exit code is passed on. spark-submit and PySpark find the session's settings, AWS clients its endpoint.
     """
-    settings = Settings(backend=backend, region=region)
+    settings = Settings(backend=backend, region=region or default_region(os.environ))
     wiring = SparkWiring(settings, dict(os.environ))
     # Before there is a session, as it may take a while on the first day.
     wiring.fetch_jars(_say)
     session = Session.start(settings, sys.argv)
     try:
         session.environment_guard().apply()
-        wiring.write_configuration(session.worker_directory / "conf", wiring.defaults(session, _say))
+        wiring.write_configuration(session.worker_directory / "conf", wiring.defaults(session, _say, _say))
         session.client.request("ready")
         code = _run(session, command)
         problems = session.client.request("close")["problems"]

@@ -9,10 +9,10 @@ from typing import Any
 import click
 import psutil
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from pytest_isolated_emr.lifecycle.processes import processes_of
-from pytest_isolated_emr.lifecycle.run_id import is_run_id
+from pytest_isolated_emr.lifecycle.run_id import RUN_ID_WIDTH, is_run_id
 from pytest_isolated_emr.lifecycle.session_directory import SessionMetadata, is_alive, read_metadata
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 
@@ -28,7 +28,8 @@ def ps(as_json: bool) -> None:
     if not sessions:
         click.echo("no live session")
         return
-    table = Table("run id", "backend", "keeper", "age", "memory", "directory", "command")
+    run_id = Column("run id", no_wrap=True, min_width=RUN_ID_WIDTH)
+    table = Table(run_id, "backend", "keeper", "age", "memory", "directory", "command")
     for session in sessions:
         table.add_row(
             session["run_id"],

@@ -8,8 +8,9 @@ from dataclasses import asdict
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
+from pytest_isolated_emr.lifecycle.run_id import RUN_ID_WIDTH
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.lifecycle.sweep import Report
 from pytest_isolated_emr.lifecycle.sweep import sweep as sweep_root
@@ -33,7 +34,7 @@ def sweep(delete: bool, kept: bool, as_json: bool) -> None:
 
 
 def _print(report: Report) -> None:
-    table = Table("session", "what happens", "why", "processes", "disk")
+    table = Table(Column("session", no_wrap=True, min_width=RUN_ID_WIDTH), "what happens", "why", "processes", "disk")
     rows = [(leftover, "removed" if report.deleted else "would be removed") for leftover in report.removed]
     rows += [(failure.leftover, "failed: " + "; ".join(failure.problems)) for failure in report.failed]
     rows += [(leftover, "left alone") for leftover in report.reported]

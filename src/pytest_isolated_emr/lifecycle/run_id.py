@@ -6,6 +6,9 @@ import re
 import secrets
 from datetime import datetime, timezone
 
+#: How many characters a new run id has.
+RUN_ID_WIDTH = 22
+
 _TIME_FORMAT = "%Y%m%dt%H%M%S"
 # ASCII digits only, and the whole text: a run id becomes a part of paths, bucket names and tags.
 _RUN_ID = re.compile(r"([0-9]{8}t[0-9]{6})-[0-9a-f]{6,16}")

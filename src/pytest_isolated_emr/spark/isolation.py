@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -62,11 +63,10 @@ class _Belongings:
         for name in _global_views(session) - self.global_views:
             session.catalog.dropGlobalTempView(name)
         for database, tables in _tables(session).items():
-            if database not in self.tables:
-                session.sql(f"DROP DATABASE IF EXISTS {_quoted(database)} CASCADE")
-                continue
-            for table in tables - self.tables[database]:
+            for table in tables - self.tables.get(database, frozenset()):
                 _drop(session, database, table)
+            if database not in self.tables:
+                _drop_database(session, database)
 
 
 class _Cache:
@@ -132,6 +132,19 @@ def _drop(session: Any, database: str, table: str) -> None:
     name = f"{_quoted(database)}.{_quoted(table)}"
     kind = "VIEW" if session.catalog.getTable(f"{name}").tableType == "VIEW" else "TABLE"
     session.sql(f"DROP {kind} IF EXISTS {name}")
+
+
+def _drop_database(session: Any, database: str) -> None:
+    """Drop an empty database. Spark deletes its directory with all that is in it, which may be a user's."""
+    own = Path(session.conf.get("spark.sql.warehouse.dir").removeprefix("file:")) / f"{database}.db"
+    where = session.catalog.getDatabase(_quoted(database)).locationUri
+    if where.removeprefix("file:").replace("///", "/") != str(own):
+        # In Hive's metastore a database cannot be moved. There it stays, empty, rather than its directory go.
+        with suppress(Exception):
+            session.sql(f"ALTER DATABASE {_quoted(database)} SET LOCATION '{own}'")
+            session.sql(f"DROP DATABASE {_quoted(database)}")
+        return
+    session.sql(f"DROP DATABASE IF EXISTS {_quoted(database)} CASCADE")
 
 
 def _quoted(name: str) -> str:

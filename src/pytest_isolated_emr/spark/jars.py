@@ -38,7 +38,8 @@ _AWS_BY_HADOOP: dict[tuple[int, ...], tuple[str, str | None]] = {
     (3, 3, 4): ("1.12.262", None),
     (3, 3, 6): ("1.12.367", None),
     (3, 4, 0): ("2.23.19", None),
-    (3, 4, 1): ("2.24.6", None),
+    # It was built with 2.24.6, which was published without the s3-transfer-manager.
+    (3, 4, 1): ("2.24.8", None),
     (3, 4, 2): ("2.29.52", "1.2.1"),
     (3, 4, 3): ("2.35.4", "1.3.1"),
     (3, 5, 0): ("2.35.4", "1.3.1"),

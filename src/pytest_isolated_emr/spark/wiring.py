@@ -44,11 +44,14 @@ class SparkWiring:
             self.installation, self.java, self._cache, repositories=self._settings.repositories, progress=progress
         )
 
-    def defaults(self, session: Session, progress: Callable[[str], None]) -> Properties:
+    def defaults(
+        self, session: Session, progress: Callable[[str], None], note: Callable[[str], None]
+    ) -> Properties:
         """Return the settings that this process's Spark starts with.
 
         :param session: the session.
         :param progress: is told what is being waited for.
+        :param note: takes what the user should read at the end.
         """
         jar_set = self.fetch_jars(progress)
         credentials = session.credentials
@@ -63,7 +66,9 @@ class SparkWiring:
             credentials.region,
         )
         own["spark.driver.extraClassPath"] = str(jar_set.directory / "*")
-        theirs, _left_out = properties.split_protected(self._user_defaults())
+        theirs, left_out = properties.split_protected(self._user_defaults())
+        for key in left_out:
+            note(f"{key}: set in {self._user_conf}, left out, as it would lead out of the session")
         return own | theirs
 
     def with_packages(self, settings: Properties, progress: Callable[[str], None]) -> Properties:
@@ -84,7 +89,8 @@ class SparkWiring:
             self._cache,
             repositories=self._settings.repositories,
             extra_repositories=_listed(settings.get("spark.jars.repositories", "")),
-            excludes=_listed(settings.get("spark.jars.excludes", "")),
+            # A suite that asks for hadoop-aws has it here already, without the bundle of hundreds of megabytes.
+            excludes=[*_listed(settings.get("spark.jars.excludes", "")), *jars.PROVIDED_BY_S3_JARS],
             ivy_settings=Path(ivy_settings) if ivy_settings else None,
             progress=progress,
         )
@@ -93,7 +99,7 @@ class SparkWiring:
         # As spark-submit does: a package may have Python code in its jar.
         for key in ("spark.jars", "spark.submit.pyFiles"):
             settings[key] = ",".join(filter(None, [settings.get(key, ""), paths]))
-        return settings
+        return {key: value for key, value in settings.items() if value}
 
     def write_configuration(self, directory: Path, settings: Properties) -> None:
         """Write a configuration directory for Spark that other processes start, ``spark-submit`` say.

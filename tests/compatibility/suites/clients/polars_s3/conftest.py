@@ -1,0 +1,9 @@
+import boto3
+import pytest
+
+
+@pytest.fixture(scope="module")
+def lake():
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="polars-lake")
+    return "s3://polars-lake"

@@ -1,0 +1,66 @@
+"""Promises 5 and 6: nothing of others is deleted, and nothing is left in the project's directory."""
+
+from __future__ import annotations
+
+import pytest
+
+SUITE = """
+import os
+from pathlib import Path
+import pytest
+
+def test_tables_views_and_files(spark, scratch):
+    spark.sql("CREATE DATABASE d")
+    spark.range(3).write.saveAsTable("d.t")
+    spark.range(3).write.saveAsTable("t")
+    spark.range(3).createOrReplaceTempView("v")
+    spark.range(3).write.parquet(scratch.uri)
+    spark.range(3).write.parquet(str(scratch.path / "local"))
+
+def test_links_are_not_followed(scratch):
+    (scratch.path / "link").symlink_to(os.environ["PRECIOUS"])
+    (scratch.path / "file").write_text("x")
+
+@pytest.mark.parametrize("outcome", ["passes", "fails"])
+def test_retention(scratch, s3, outcome):
+    (scratch.path / "local.txt").write_text(outcome)
+    s3.put_object(Bucket=scratch.bucket, Key=f"{scratch.prefix}/sub/remote.txt", Body=outcome.encode())
+    assert outcome == "passes"
+
+def test_a_relative_path_is_the_projects(spark):
+    assert spark.read.text("data.txt").count() == 2
+"""
+
+
+@pytest.mark.spark
+def test_the_project_stays_clean_and_failed_scratch_is_kept(project, tmp_path, home, run_pytest):
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("mine")
+    (project / "data.txt").write_text("a\nb\n")
+    (project / "test_it.py").write_text(SUITE)
+    before = sorted(project.rglob("*"))
+    finished = run_pytest("--isolated-emr", PRECIOUS=str(precious))
+    assert "1 failed, 4 passed" in finished.output, finished.output
+    assert sorted(project.rglob("*")) == before
+    assert (precious / "file").read_text() == "mine"
+
+    kept = list((home / "sessions").glob("*/kept/main/*"))
+    assert [path.name.rpartition("-")[0] for path in kept] == ["test-it-py-test-retention-fails"]
+    assert (kept[0] / "local" / "local.txt").read_text() == "fails"
+    assert (kept[0] / "s3" / "sub" / "remote.txt").read_text() == "fails"
+    assert str(kept[0]) in finished.output
+    session = kept[0].parents[2]
+    # What was kept, and what says whose it is.
+    assert {path.name for path in session.iterdir()} == {"kept", "journal", "lock", "session.json"}
+    assert list(session.glob("kept/logs-main/spark-main.log"))
+
+
+@pytest.mark.parametrize(("retention", "kept"), [("none", 0), ("all", 2)])
+def test_retention_by_option(project, home, run_pytest, retention, kept):
+    (project / "test_it.py").write_text(
+        "def test_passes(scratch): (scratch.path / 'file').write_text('x')\n"
+        "def test_fails(scratch): assert False\n"
+    )
+    run_pytest("--isolated-emr", f"--isolated-emr-retention={retention}")
+    assert len(list((home / "sessions").glob("*/kept/main/*"))) == kept
