@@ -58,8 +58,14 @@ def start_pytest(home: Path, project: Path) -> Iterator[Start]:
     def start(
         *arguments: str, python: str = sys.executable, stdin: int = subprocess.DEVNULL, **variables: str
     ) -> subprocess.Popen[str]:
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "AWS_"))}
-        environ |= {"ISOLATED_EMR_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"} | variables
+        environ = {
+            name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "AWS_"))
+        }
+        environ |= {
+            "ISOLATED_EMR_HOME": str(home),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "COLUMNS": "200",
+        } | variables
         process = subprocess.Popen(
             [python, "-m", "pytest", *arguments],
             cwd=project,

@@ -30,9 +30,7 @@ class IsolatedEmrError(Exception):
         self.cure = cure
 
     def __str__(self) -> str:
-        return (
-            f"{self.code}: {self.what}\n  checked: {self.checked}\n  to do: {self.cure}\n  more: docs/errors/{self.code}.md"
-        )
+        return f"{self.code}: {self.what}\n  checked: {self.checked}\n  to do: {self.cure}\n  more: docs/errors/{self.code}.md"
 
     def to_message(self) -> dict[str, str]:
         """Return the error as plain text fields, to be sent from the keeper to its client."""

@@ -58,4 +58,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     from pytest_isolated_emr import fixtures
 
     manager = session.config.pluginmanager
-    manager.register(fixtures.provider(fixtures.names_of_others(manager.get_plugins())), "isolated_emr_fixtures")
+    manager.register(
+        fixtures.provider(fixtures.names_of_others(manager.get_plugins())), "isolated_emr_fixtures"
+    )

@@ -33,7 +33,9 @@ _PLUGIN = "isolated_emr_run"
 class IsolatedRun:
     """This process's part of the session."""
 
-    def __init__(self, config: pytest.Config, chosen: Settings, wiring: SparkWiring, session: Session) -> None:
+    def __init__(
+        self, config: pytest.Config, chosen: Settings, wiring: SparkWiring, session: Session
+    ) -> None:
         self._config = config
         self._settings = chosen
         self._wiring = wiring

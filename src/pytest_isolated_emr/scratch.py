@@ -65,7 +65,9 @@ def remove(scratch: Scratch, s3: Any) -> None:
     :param scratch: what to remove.
     :param s3: a boto3 client of the session.
     """
-    pages = s3.get_paginator("list_object_versions").paginate(Bucket=scratch.bucket, Prefix=f"{scratch.prefix}/")
+    pages = s3.get_paginator("list_object_versions").paginate(
+        Bucket=scratch.bucket, Prefix=f"{scratch.prefix}/"
+    )
     for page in pages:
         versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
         if versions:
@@ -84,7 +86,9 @@ def keep(scratch: Scratch, s3: Any, destination: Path) -> None:
     destination.mkdir(parents=True, mode=0o700)
     # A link stays a link: what it points to is not ours.
     shutil.copytree(scratch.path, destination / "local", symlinks=True)
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=scratch.bucket, Prefix=f"{scratch.prefix}/"):
+    for page in s3.get_paginator("list_objects_v2").paginate(
+        Bucket=scratch.bucket, Prefix=f"{scratch.prefix}/"
+    ):
         for item in page.get("Contents", []):
             target = _below(destination / "s3", item["Key"].removeprefix(f"{scratch.prefix}/"))
             if target is not None:

@@ -200,7 +200,9 @@ def _region(config: pytest.Config, environ: Mapping[str, str]) -> str:
         return default_region(environ)
     value, place = given
     if not _REGION.fullmatch(value):
-        raise pytest.UsageError(f"{place}: {value!r} does not look like an AWS region, such as {DEFAULT_REGION}")
+        raise pytest.UsageError(
+            f"{place}: {value!r} does not look like an AWS region, such as {DEFAULT_REGION}"
+        )
     return value
 
 

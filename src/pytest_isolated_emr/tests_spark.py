@@ -44,9 +44,7 @@ class TestsSpark:
         own_session = "spark" in getattr(item, "fixturenames", ())
         for_context = {k: v for k, v in wanted.items() if not (own_session and _is_runtime(k))}
         self._session_conf = {key: value for key, value in wanted.items() if key not in for_context}
-        if runtime.is_used and not runtime.status()["alive"]:
-            self._replace(item)
-        elif for_context != self._context_conf and (for_context or self._context_conf):
+        if (runtime.is_used and not runtime.status()["alive"]) or (for_context != self._context_conf and (for_context or self._context_conf)):
             self._replace(item)
         self._context_conf = for_context
         log = self._log()
@@ -143,7 +141,9 @@ def _text(value: object) -> str:
 def _is_runtime(key: str) -> bool:
     """Tell whether a running session takes the setting: Spark SQL's own (but the static ones) and Hadoop's."""
     static = ("spark.sql.extensions", "spark.sql.warehouse.dir", "spark.sql.catalogImplementation")
-    return key.startswith(("spark.sql.", "spark.hadoop.")) and not key.startswith((*static, "spark.sql.catalog."))
+    return key.startswith(("spark.sql.", "spark.hadoop.")) and not key.startswith(
+        (*static, "spark.sql.catalog.")
+    )
 
 
 def _is_of_spark(value: object) -> bool:

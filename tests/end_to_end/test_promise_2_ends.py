@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tests.conftest import Finished, Run, Start
 
 from .conftest import Seen, wait_for_end
@@ -37,7 +38,9 @@ def pipe(tmp_path: Path, told: Callable[[], Seen]) -> dict[str, str]:
     return {"TELL_PIPE": str(tmp_path / "tell")}
 
 
-def test_after_a_normal_end_nothing_is_left(project: Path, home: Path, run_pytest: Run, told: Callable[[], Seen], pipe):
+def test_after_a_normal_end_nothing_is_left(
+    project: Path, home: Path, run_pytest: Run, told: Callable[[], Seen], pipe
+):
     (project / "test_it.py").write_text(WORKING.replace("    wait_for_ever()", ""))
     run_pytest("--isolated-emr", **pipe).assert_passed(1)
     told().assert_gone()

@@ -70,7 +70,9 @@ def check(before):
 
 def test_the_users_account_is_out_of_sight_and_back_afterwards(project, tmp_path, run_pytest):
     config, credentials = tmp_path / "config", tmp_path / "credentials"
-    config.write_text("[default]\nregion = eu-west-1\n[profile team]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = prod\n")
+    config.write_text(
+        "[default]\nregion = eu-west-1\n[profile team]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = prod\n"
+    )
     credentials.write_text("[prod]\naws_access_key_id = AKIAREALKEY000000000\naws_secret_access_key = real\n")
     (project / "conftest.py").write_text(CONFTEST)
     (project / "restored.py").write_text(RESTORED)

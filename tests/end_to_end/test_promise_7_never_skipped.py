@@ -36,7 +36,9 @@ def path_without_java(tmp_path: Path) -> str:
 
 
 def test_no_java(run_pytest, tmp_path):
-    assert_refused(run_pytest("--isolated-emr", PATH=path_without_java(tmp_path), JAVA_HOME=""), "IE101", "JAVA_HOME")
+    assert_refused(
+        run_pytest("--isolated-emr", PATH=path_without_java(tmp_path), JAVA_HOME=""), "IE101", "JAVA_HOME"
+    )
 
 
 def test_too_old_a_java(run_pytest, tmp_path):
@@ -64,7 +66,9 @@ def test_no_pyspark(run_pytest, tmp_path):
 def test_an_unwritable_state_root(run_pytest, tmp_path):
     # A file where the directory should be: root may write anywhere.
     (tmp_path / "file").write_text("")
-    assert_refused(run_pytest("--isolated-emr", ISOLATED_EMR_HOME=str(tmp_path / "file")), "IE105", "ISOLATED_EMR_HOME")
+    assert_refused(
+        run_pytest("--isolated-emr", ISOLATED_EMR_HOME=str(tmp_path / "file")), "IE105", "ISOLATED_EMR_HOME"
+    )
 
 
 def test_jars_that_cannot_be_fetched(run_pytest, project, tmp_path):
@@ -79,7 +83,9 @@ def test_jars_that_cannot_be_fetched(run_pytest, project, tmp_path):
 def test_offline_with_the_jars_cached(run_pytest, project):
     (project / "pytest.ini").write_text("[pytest]\nisolated_emr_repositories =\n")
     proxy = "-Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort=1 -Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=1"
-    (project / "test_it.py").write_text("def test_it(isolated_emr): isolated_emr._session.client.request('spark_gateway')\n")
+    (project / "test_it.py").write_text(
+        "def test_it(isolated_emr): isolated_emr._session.client.request('spark_gateway')\n"
+    )
     run_pytest("--isolated-emr", JAVA_TOOL_OPTIONS=proxy).assert_passed(1)
 
 

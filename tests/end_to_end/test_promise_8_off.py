@@ -38,7 +38,9 @@ def test_a_fixture_says_how_to_turn_it_on(pytester, name):
 
 
 def test_names_of_a_conftest_are_its_own(pytester):
-    pytester.makeconftest("import pytest\n@pytest.fixture\ndef spark(): return 'mine'\n@pytest.fixture\ndef s3(): return 'mine'")
+    pytester.makeconftest(
+        "import pytest\n@pytest.fixture\ndef spark(): return 'mine'\n@pytest.fixture\ndef s3(): return 'mine'"
+    )
     pytester.makepyfile("def test_it(spark, s3): assert spark == s3 == 'mine'")
     pytester.runpytest_inprocess().assert_outcomes(passed=1)
 

@@ -124,7 +124,7 @@ def test_every_scheme_is_the_private_s3(spark, s3, scratch, scheme):
 def test_what_a_test_leaves_the_next_does_not_see(project, run_pytest):
     (project / "test_it.py").write_text(LEFTOVERS)
     # pytest-spark's own spark_session would turn Hive on for all.
-    run_pytest("--isolated-emr", "-p", "no:spark").assert_passed(14)
+    run_pytest("--isolated-emr", "-p", "no:spark").assert_passed(13)
 
 
 DEATH = '''
@@ -132,8 +132,9 @@ import os
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import udf
+from pyspark.sql.types import LongType
 
-@udf("long")
+@udf(LongType())
 def plus_one(x):
     return x + 1
 
@@ -183,7 +184,7 @@ def test_a_jvm_that_dies_fails_its_test_and_the_next_gets_a_new_one(project, run
         assert words in finished.output
 
 
-OUTWARD = '''
+OUTWARD = """
 from pyspark.sql import SparkSession
 
 def test_it(scratch, isolated_emr):
@@ -202,7 +203,7 @@ def test_it(scratch, isolated_emr):
     assert session.read.parquet(scratch.uri).count() == 3
     found = isolated_emr.client("s3").list_objects_v2(Bucket=scratch.bucket, Prefix=scratch.prefix)
     assert found["KeyCount"] > 0
-'''
+"""
 
 
 def test_hard_coded_settings_do_not_lead_out_and_the_summary_says_so(project, run_pytest):

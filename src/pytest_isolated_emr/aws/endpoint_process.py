@@ -43,7 +43,12 @@ class EndpointProcess:
         return f"http://127.0.0.1:{self._port}"
 
     async def start(
-        self, *, journal: Journal, temporary: Path, buckets: Sequence[dict[str, Any]], variables: dict[str, str]
+        self,
+        *,
+        journal: Journal,
+        temporary: Path,
+        buckets: Sequence[dict[str, Any]],
+        variables: dict[str, str],
     ) -> None:
         """Start the process; :meth:`ready` waits for it.
 
@@ -52,7 +57,9 @@ class EndpointProcess:
         :param buckets: made and filled before the first request is answered: ``name`` and ``directory`` of each.
         :param variables: mark the process as the session's.
         """
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
+        environ = {
+            name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))
+        }
         environ |= variables | {"TMPDIR": str(temporary)}
         self._child = await children.start(
             "endpoint",

@@ -135,7 +135,9 @@ class LocalBackend:
         # The JVM writes the file under another name first, so that it is whole once it is there.
         while not connection_file.exists():
             if jvm.returncode is not None:
-                raise self._not_started(jvm, f"ended at its start with {children.describe_exit(jvm.returncode)}")
+                raise self._not_started(
+                    jvm, f"ended at its start with {children.describe_exit(jvm.returncode)}"
+                )
             await asyncio.sleep(_POLL_SECONDS)
 
     def _not_started(self, jvm: _Jvm, how: str) -> errors.SparkNotStarted:

@@ -88,7 +88,11 @@ def _state_root() -> tuple[Level, str, str]:
     free = shutil.disk_usage(root.path).free
     text = f"{root.path}, {free / 1e9:.1f} GB free"
     if free < _SPACE_ADVISED:
-        return "warning", text, f"Free some space, or set ISOLATED_EMR_HOME; {_SPACE_ADVISED / 1e9:.0f} GB are advised."
+        return (
+            "warning",
+            text,
+            f"Free some space, or set ISOLATED_EMR_HOME; {_SPACE_ADVISED / 1e9:.0f} GB are advised.",
+        )
     return "ok", text, ""
 
 
@@ -96,7 +100,11 @@ def _jars() -> tuple[Level, str, str]:
     sets = jars.cached_sets(StateRoot.from_environment().jars)
     problems = [problem for jar_set in sets for problem in jars.verify(jar_set, full=True)]
     if problems:
-        return "error", "; ".join(problems), f"Remove {StateRoot.from_environment().jars} and run `isolated-emr fetch`."
+        return (
+            "error",
+            "; ".join(problems),
+            f"Remove {StateRoot.from_environment().jars} and run `isolated-emr fetch`.",
+        )
     if not sets:
         return "warning", "none cached: the first run fetches them", "Run `isolated-emr fetch` while online."
     return "ok", f"{len(sets)} sets, verified", ""

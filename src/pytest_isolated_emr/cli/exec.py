@@ -23,7 +23,9 @@ _SIGNAL_BASE = 128
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True})
-@click.option("--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True, help="Where Spark runs.")
+@click.option(
+    "--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True, help="Where Spark runs."
+)
 @click.option("--region", default=None, help="The AWS region that clients see. Default: as for pytest.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(backend: str, region: str | None, command: tuple[str, ...]) -> None:
@@ -77,7 +79,7 @@ def _run(session: Session, command: Sequence[str]) -> int:
         return _NOT_FOUND
     # Should this process be killed, the keeper ends the command.
     session.client.request("adopt", pid=child.pid)
-    for number in ended:
-        child.send_signal(number)
+    for received in ended:
+        child.send_signal(received)
     code = child.wait()
     return code if code >= 0 else _SIGNAL_BASE - code

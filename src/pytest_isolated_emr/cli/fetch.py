@@ -12,8 +12,16 @@ from pytest_isolated_emr.spark.wiring import SparkWiring
 
 
 @click.command()
-@click.option("--repository", "repositories", multiple=True, metavar="URL", help="A Maven repository in place of Central.")
-@click.option("--package", "packages", multiple=True, metavar="G:A:V", help="A package that suites ask for as well.")
+@click.option(
+    "--repository",
+    "repositories",
+    multiple=True,
+    metavar="URL",
+    help="A Maven repository in place of Central.",
+)
+@click.option(
+    "--package", "packages", multiple=True, metavar="G:A:V", help="A package that suites ask for as well."
+)
 def fetch(repositories: tuple[str, ...], packages: tuple[str, ...]) -> None:
     """Fetch the jars that the installed Spark needs for S3 into the cache, so that tests run offline."""
     root = StateRoot.from_environment()

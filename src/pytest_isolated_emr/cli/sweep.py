@@ -17,7 +17,9 @@ from pytest_isolated_emr.lifecycle.sweep import sweep as sweep_root
 
 
 @click.command()
-@click.option("--delete", is_flag=True, help="Remove it. Without this the command only says what it would remove.")
+@click.option(
+    "--delete", is_flag=True, help="Remove it. Without this the command only says what it would remove."
+)
 @click.option("--kept", is_flag=True, help="Include what was kept of failed tests.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def sweep(delete: bool, kept: bool, as_json: bool) -> None:
@@ -34,7 +36,9 @@ def sweep(delete: bool, kept: bool, as_json: bool) -> None:
 
 
 def _print(report: Report) -> None:
-    table = Table(Column("session", no_wrap=True, min_width=RUN_ID_WIDTH), "what happens", "why", "processes", "disk")
+    table = Table(
+        Column("session", no_wrap=True, min_width=RUN_ID_WIDTH), "what happens", "why", "processes", "disk"
+    )
     rows = [(leftover, "removed" if report.deleted else "would be removed") for leftover in report.removed]
     rows += [(failure.leftover, "failed: " + "; ".join(failure.problems)) for failure in report.failed]
     rows += [(leftover, "left alone") for leftover in report.reported]

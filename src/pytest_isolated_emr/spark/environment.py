@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-
 _USER_CONF_DIR = "ISOLATED_EMR_USER_SPARK_CONF_DIR"
 
 

@@ -264,7 +264,10 @@ def _settings_of(conf: Any) -> Properties:
 def _merged(defaults: Properties, options: Properties) -> Properties:
     """Return the defaults with the user's options over them; what belongs together is joined."""
     merged = defaults | properties.split_protected(options)[0]
-    for key, separator in (("spark.driver.extraClassPath", os.pathsep), ("spark.driver.defaultJavaOptions", " ")):
+    for key, separator in (
+        ("spark.driver.extraClassPath", os.pathsep),
+        ("spark.driver.defaultJavaOptions", " "),
+    ):
         if key in options and key in defaults:
             merged[key] = f"{defaults[key]}{separator}{options[key]}"
     return merged

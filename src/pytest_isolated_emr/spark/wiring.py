@@ -41,7 +41,11 @@ class SparkWiring:
         :raises JarsUnavailable: they cannot be fetched.
         """
         return jars.s3_jars(
-            self.installation, self.java, self._cache, repositories=self._settings.repositories, progress=progress
+            self.installation,
+            self.java,
+            self._cache,
+            repositories=self._settings.repositories,
+            progress=progress,
         )
 
     def defaults(
