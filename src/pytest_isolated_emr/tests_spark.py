@@ -44,7 +44,9 @@ class TestsSpark:
         own_session = "spark" in getattr(item, "fixturenames", ())
         for_context = {k: v for k, v in wanted.items() if not (own_session and _is_runtime(k))}
         self._session_conf = {key: value for key, value in wanted.items() if key not in for_context}
-        if (runtime.is_used and not runtime.status()["alive"]) or (for_context != self._context_conf and (for_context or self._context_conf)):
+        if (runtime.is_used and not runtime.status()["alive"]) or (
+            for_context != self._context_conf and (for_context or self._context_conf)
+        ):
             self._replace(item)
         self._context_conf = for_context
         log = self._log()

@@ -2,7 +2,7 @@ import re
 
 import pandas as pd
 from pyspark.sql.functions import pandas_udf, udf
-from pyspark.sql.types import ArrayType, StringType
+from pyspark.sql.types import ArrayType, DoubleType, StringType
 
 _HOST = re.compile(r"https?://([^/:?#]+)")
 
@@ -16,11 +16,11 @@ def host_of(url):
 split_tags = udf(lambda text: [tag for tag in (text or "").split("|") if tag], ArrayType(StringType()))
 
 
-@pandas_udf("double")
+@pandas_udf(DoubleType())
 def euros(cents: pd.Series) -> pd.Series:
     return cents.astype("float64") / 100
 
 
-@pandas_udf("double")
+@pandas_udf(DoubleType())
 def spread(values: pd.Series) -> float:
     return float(values.max() - values.min())
