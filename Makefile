@@ -41,7 +41,7 @@ $(VENV)/.ready: pyproject.toml
 $(VENV35)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV35)
 	$(VENV35)/bin/pip install --quiet --upgrade pip
-	$(VENV35)/bin/pip install --quiet --editable '.[spark]' 'pyspark==3.5.*' --group test --group demo
+	$(VENV35)/bin/pip install --quiet --editable '.[spark]' 'pyspark==3.5.*' --group test-spark35 --group demo
 	@touch $@
 
 clean:

@@ -119,6 +119,16 @@ def test_a_full_disk_spoils_one_line_only(path: Path, monkeypatch: pytest.Monkey
     assert contents.damaged == 1
 
 
+def test_a_line_that_was_changed_is_not_believed(path: Path) -> None:
+    with Journal.open(path) as journal:
+        journal.intend("process", "first")
+        journal.intend("process", "second")
+    path.write_text(path.read_text().replace("first", "fist!"))
+    contents = read_journal(path)
+    assert [resource.name for resource in contents.resources] == ["second"]
+    assert contents.damaged == 1
+
+
 def test_threads_may_share_it(path: Path) -> None:
     with Journal.open(path) as journal:
 

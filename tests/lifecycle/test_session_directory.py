@@ -122,6 +122,18 @@ def test_a_name_is_given_once(root: StateRoot, run_id: str) -> None:
         SessionDirectory.create(root, run_id)
 
 
+def test_one_that_cannot_be_made_leaves_nothing(
+    root: StateRoot, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="No space"):
+        SessionDirectory.create(root, run_id)
+    assert list(root.sessions.iterdir()) == []
+
+
 def test_a_file_system_without_kernel_locks_is_refused(
     root: StateRoot, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

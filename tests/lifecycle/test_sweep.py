@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -236,18 +237,20 @@ def test_a_new_one_is_given_an_hour(root: StateRoot) -> None:
     assert names(root) == []
 
 
-def test_a_new_one_that_has_its_journal_goes_as_well(
-    root: StateRoot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(path: Path, target: Path) -> Path:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", fail)
-        with pytest.raises(OSError, match="No space"):
-            SessionDirectory.create(root, new_run_id())
-    (name,) = names(root)
-    age(root.sessions / name, timedelta(hours=2))
+def test_a_new_one_that_has_its_journal_goes_as_well(root: StateRoot) -> None:
+    code = """
+import os, sys
+from pathlib import Path
+from pytest_isolated_emr.lifecycle.session_directory import SessionDirectory
+from pytest_isolated_emr.lifecycle.state_root import StateRoot
+Path.rename = lambda *_: os.kill(os.getpid(), 9)
+SessionDirectory.create(StateRoot(Path(sys.argv[1])), sys.argv[2])
+"""
+    run_id = new_run_id()
+    assert subprocess.run([sys.executable, "-c", code, str(root.path), run_id]).returncode == -9
+    assert names(root) == [f".new-{run_id}"]
+    assert (root.sessions / f".new-{run_id}" / "journal").exists()
+    age(root.sessions / f".new-{run_id}", timedelta(hours=2))
     assert len(sweep(root, delete=True).removed) == 1
     assert names(root) == []
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -147,6 +148,9 @@ class SessionDirectory:
             journal = Journal.open(new / JOURNAL_NAME)
             new.rename(path)
         except BaseException:
+            # While it is locked: some versions of filelock remove the lock on release, and a sweep touches
+            # nothing without one.
+            shutil.rmtree(new, ignore_errors=True)
             lock.release()
             raise
         return cls(path, run_id, journal, lock)

@@ -187,15 +187,18 @@ class SparkRuntime:
     def _before_context(self, conf: Any) -> None:
         if self._options is None or _context_module().SparkContext._gateway is None:
             return
-        wanted = properties.jvm_start_options(_settings_of(conf))
+        settings = dict(conf.getAll()) if conf is not None else {}
+        # A SparkConf that was made in a running JVM has the settings of that JVM too; nobody asked for those.
+        inherited = self._started_with.items() - self._options.items()
+        asked = {key: value for key, value in settings.items() if (key, value) not in inherited}
+        wanted = properties.jvm_start_options(_submitted() | asked)
         if wanted.items() <= self._options.items() and self.status()["alive"]:
             return
-        settings = dict(conf.getAll()) if conf is not None else {}
         self.forget_jvm()
         if conf is not None:
-            # It was made by the JVM that is gone; by its settings it is made anew in the next one.
+            # It was made by the JVM that is gone; by what was asked for it is made anew in the next one.
             conf._jconf = None
-            conf._conf = settings
+            conf._conf = asked
 
     def _initialize_context(self, original: Callable[[Any], Any], context: Any, jconf: Any) -> Any:
         self._contexts += 1
@@ -257,8 +260,11 @@ def _context_module() -> Any:
 
 
 def _settings_of(conf: Any) -> Properties:
-    submitted = submit_settings(os.environ.get("PYSPARK_SUBMIT_ARGS", ""))
-    return submitted | (dict(conf.getAll()) if conf is not None else {})
+    return _submitted() | (dict(conf.getAll()) if conf is not None else {})
+
+
+def _submitted() -> Properties:
+    return submit_settings(os.environ.get("PYSPARK_SUBMIT_ARGS", ""))
 
 
 def _merged(defaults: Properties, options: Properties) -> Properties:

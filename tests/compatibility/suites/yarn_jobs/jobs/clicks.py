@@ -16,7 +16,8 @@ def run(source, target, table):
     )
     clicks.write.mode("overwrite").partitionBy("day").parquet(target)
     spark.sql("CREATE DATABASE IF NOT EXISTS web")
-    per_host = clicks.groupBy("host").agg(F.count("*").alias("clicks"), spread("price").alias("spread"))
+    counts = clicks.groupBy("host").agg(F.count("*").alias("clicks"))
+    per_host = counts.join(clicks.groupBy("host").agg(spread("price").alias("spread")), "host")
     per_host.write.mode("overwrite").saveAsTable(f"web.{table}")
 
 

@@ -8,6 +8,7 @@ from jobs.session import get_spark
 from jobs.udfs import euros, host_of
 from pyspark.sql import Row, SparkSession
 from pyspark.sql.functions import udf
+from pyspark.sql.types import IntegerType
 
 CLICKS = [
     {"url": "https://Shop.example/cart?x=1", "tags": "a|b", "cents": 1999, "day": "2024-05-01"},
@@ -16,7 +17,7 @@ CLICKS = [
 ]
 
 
-@udf("int")
+@udf(IntegerType())
 def plus_one(value):
     return value + 1
 
