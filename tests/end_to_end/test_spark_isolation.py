@@ -170,6 +170,11 @@ def test_a_suites_own_options_are_honoured(own_session):
     own_session.stop()
     session = SparkSession.builder.config("spark.driver.memory", "600m").getOrCreate()
     assert session._jvm.Runtime.getRuntime().maxMemory() < 650 * 2**20
+    first = pids(session)
+    session.stop()
+    # The JVM is there already, and nothing asks for another one.
+    session = SparkSession.builder.appName("next").getOrCreate()
+    assert pids(session) == first
     session.stop()
 '''
 
