@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -267,7 +268,7 @@ def test_a_session_in_a_session_ends_before_it(python: Interpreter) -> None:
 @pytest.fixture
 def httpfs() -> str:
     """DuckDB's extension for S3, as a package has it: nothing is downloaded by DuckDB itself."""
-    duckdb, package = pytest.importorskip("duckdb"), pytest.importorskip("duckdb_extension_httpfs")
+    duckdb, package = importlib.import_module("duckdb"), importlib.import_module("duckdb_extension_httpfs")
     (path,) = Path(package.__path__[0]).rglob("httpfs.duckdb_extension")
     assert duckdb.__version__ in str(path)
     return str(path)

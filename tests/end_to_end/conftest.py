@@ -16,7 +16,7 @@ import pytest
 from pytest_isolated_emr.lifecycle.processes import processes_of
 
 # Far more than it takes; it ends a test that waits in vain.
-_PATIENCE = 90
+_PATIENCE = 300
 
 
 @dataclass
