@@ -18,7 +18,7 @@ from pytest_isolated_emr.spark.wiring import SparkWiring
 pytest_plugins = ["pytester"]
 
 # Nothing of a test may take longer, with everything else that the machine does.
-TIMEOUT = 400
+TIMEOUT = 900
 
 
 @pytest.fixture(scope="session")
