@@ -1,0 +1,1 @@
+"""Benchmarks: ratios against a peer, from runs that take turns on one machine."""
