@@ -12,7 +12,7 @@ demo: $(VENV)/.ready
 	@scripts/ensure-java
 	cd fixtures/flights && ../../$(BIN)/pytest --isolated-emr -n 2 $(PYTEST_ARGS)
 
-test: lint test-spark4
+test: lint test-spark4 test-spark35
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -1,10 +1,9 @@
+import json
 import os
 import time
 
-import pytest
 
-
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_logfinish():
-    with open(os.environ["BENCH_STAMPS"], "a") as stamps:
-        stamps.write(f"{time.time()}\n")
+def pytest_runtest_logreport(report):
+    line = {"ended": time.time(), "test": report.nodeid, "when": report.when, "seconds": report.duration}
+    with open(os.environ["BENCH_REPORTS"], "a") as reports:
+        reports.write(json.dumps(line) + "\n")
