@@ -21,14 +21,20 @@ from typing import Any
 HERE = Path(__file__).parent
 SUITES = HERE / "suite"
 REPORTS = "reports.jsonl"
-WITH_PEER = ["-p", "no:isolated_emr"]
-WITH_US = ["--isolated-emr", "-p", "no:spark"]
+WITH_NEITHER: list[str] = []
+WITH_PEER = ["-p", "pytest_spark"]
+IDLE = ["-p", "pytest_isolated_emr.plugin"]
+WITH_US = [*IDLE, "--isolated-emr"]
 
 
 def pytest_seconds(arguments: list[str], directory: str) -> tuple[float, float]:
     """Run pytest in a directory; return when it was started and when it had ended, in seconds since the epoch."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    environ = os.environ | {"BENCH_REPORTS": str(Path(directory) / REPORTS)}
+    environ = os.environ | {
+        "BENCH_REPORTS": str(Path(directory) / REPORTS),
+        # Of the plugins that are installed here, only the one that is measured.
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
     started = time.time()
     result = subprocess.run(command, cwd=directory, env=environ, capture_output=True, text=True, check=False)
     ended = time.time()
@@ -59,7 +65,7 @@ def run_idle(arguments: list[str]) -> float:
     """Run pytest on one empty test, and return the seconds that takes."""
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / "test_empty.py").write_text("def test_empty(): pass\n")
-        started, ended = pytest_seconds(["-p", "no:spark", *arguments], directory)
+        started, ended = pytest_seconds(arguments, directory)
     return ended - started
 
 
@@ -87,7 +93,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     results: dict[str, dict[str, list[float]]] = {"pytest-spark": {}, "isolated-emr": {}}
     # The idle plugin against none.
-    variants = {"pytest-spark": (WITH_PEER, WITH_PEER), "isolated-emr": (WITH_US, [])}
+    variants = {"pytest-spark": (WITH_PEER, WITH_NEITHER), "isolated-emr": (WITH_US, IDLE)}
     for number in range(rounds + 1):
         for name, (suite, idle) in variants.items():
             measured = run_suite(suite) | {"idle start": run_idle(idle)}

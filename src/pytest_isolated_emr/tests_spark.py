@@ -11,7 +11,7 @@ import pytest
 
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.spark import properties
-from pytest_isolated_emr.spark.isolation import fresh_session
+from pytest_isolated_emr.spark.isolation import SessionIsolation
 from pytest_isolated_emr.spark.runtime import SparkRuntime
 
 MARKER = "isolated_emr"
@@ -32,6 +32,7 @@ class TestsSpark:
         self._session_conf: dict[str, str] = {}
         self._holders: dict[Any, tuple[pytest.FixtureDef[Any], pytest.FixtureRequest]] = {}
         self._log_start = 0
+        self._isolation: SessionIsolation | None = None
 
     def prepare(self, item: pytest.Item) -> None:
         """See to it that the Spark that a test will meet lives and has the settings that the test is marked with.
@@ -44,18 +45,23 @@ class TestsSpark:
         own_session = "spark" in getattr(item, "fixturenames", ())
         for_context = {k: v for k, v in wanted.items() if not (own_session and _is_runtime(k))}
         self._session_conf = {key: value for key, value in wanted.items() if key not in for_context}
-        if (runtime.is_used and not runtime.status()["alive"]) or (
+        status = runtime.status() if runtime.is_started else None
+        if (status is not None and runtime.is_used and not status["alive"]) or (
             for_context != self._context_conf and (for_context or self._context_conf)
         ):
             self._replace(item)
         self._context_conf = for_context
-        log = self._log()
+        log = Path(status["log"]) if status is not None and status["log"] else None
         self._log_start = log.stat().st_size if log is not None and log.exists() else 0
 
     def shared_session(self) -> Any:
         """Return the session that all tests share, made now if there is none."""
         from pyspark.sql import SparkSession
 
+        running = SparkSession._instantiatedSession
+        if running is not None and running._sc._jsc is not None and not self._context_conf:
+            # What getOrCreate would return, without its dozen questions to the JVM.
+            return running
         builder = SparkSession.builder
         for key, value in self._context_conf.items():
             builder = builder.config(key, value)
@@ -64,7 +70,10 @@ class TestsSpark:
     @contextmanager
     def fresh_session(self) -> Iterator[Any]:
         """Give one test a session of its own, and take away what it leaves."""
-        with fresh_session(self.shared_session()) as session:
+        shared = self.shared_session()
+        if self._isolation is None or self._isolation.shared is not shared:
+            self._isolation = SessionIsolation(shared)
+        with self._isolation.fresh_session() as session:
             for key, value in self._session_conf.items():
                 session.conf.set(key, value)
             yield session
@@ -81,11 +90,13 @@ class TestsSpark:
 
     def report(self) -> list[tuple[str, str]]:
         """Return what a failed test's report should say of Spark: sections of a title and a text."""
-        log = self._log()
-        if log is None:
+        if not self._runtime.is_started:
             return []
-        sections = []
         status = self._runtime.status()
+        if not status["log"]:
+            return []
+        log = Path(status["log"])
+        sections = []
         output = _tail(log, self._log_start)
         if not status["alive"] and self._runtime.is_used:
             error = errors.SparkDied(
@@ -104,12 +115,6 @@ class TestsSpark:
             fixturedef.finish(request)  # type: ignore[arg-type]
         self._holders.clear()
         self._runtime.end_context()
-
-    def _log(self) -> Path | None:
-        if not self._runtime.is_started:
-            return None
-        path = self._runtime.status()["log"]
-        return Path(path) if path else None
 
 
 def _marked(item: pytest.Item) -> dict[str, str]:

@@ -80,7 +80,7 @@ def test_a_marker_sets_a_session_setting(spark):
     test_a_marker_sets_a_session_setting.application = spark.sparkContext.applicationId
 
 def test_it_needed_no_other_context(spark):
-    assert spark.conf.get("spark.sql.shuffle.partitions") == "4"
+    assert spark.conf.get("spark.sql.shuffle.partitions") == "1"
     assert spark.sparkContext.applicationId == test_a_marker_sets_a_session_setting.application
 
 @pytest.mark.isolated_emr(conf={"spark.sql.catalogImplementation": "hive", "spark.my.setting": True})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pytest_isolated_emr.backends.base import SparkRequest
 from pytest_isolated_emr.keeper import children
 from pytest_isolated_emr.keeper.children import Child
 from pytest_isolated_emr.lifecycle.journal import Journal
-from pytest_isolated_emr.spark import properties
+from pytest_isolated_emr.spark import launch, properties
 
 # How often to look whether the JVM has written where it listens; nothing announces it.
 _POLL_SECONDS = 0.01
@@ -104,9 +105,8 @@ class LocalBackend:
         request = jvm.request
         connection_file = jvm.directory / "gateway"
         properties.write(jvm.directory / "conf" / "spark-defaults.conf", request.properties)
-        environ = request.environ | self._variables
+        environ = request.environ | self._variables | launch.script_variables(request.spark_home)
         environ |= {
-            "SPARK_HOME": str(request.spark_home),
             "SPARK_CONF_DIR": str(jvm.directory / "conf"),
             "SPARK_LOCAL_DIRS": str(jvm.directory / "local"),
             "TMPDIR": str(jvm.directory / "tmp"),
@@ -114,13 +114,25 @@ class LocalBackend:
             "_PYSPARK_DRIVER_CONN_INFO_PATH": str(connection_file),
             "SPARK_CONNECT_MODE": "0",
         }
-        jvm.child = await children.start(
-            "spark",
-            [str(request.spark_home / "bin" / "spark-submit"), "pyspark-shell"],
+        launcher = jvm.child = await children.start(
+            "spark launcher",
+            launch.launcher_command(request.spark_home, environ),
             journal=self._journal,
             environ=environ,
             cwd=request.cwd,
             log=jvm.log,
+            stdout=subprocess.PIPE,
+        )
+        assert launcher.process.stdout is not None
+        command = launch.jvm_command(await launcher.process.stdout.read())
+        returncode = await launcher.process.wait()
+        await launcher.end()
+        if returncode != 0:
+            raise self._not_started(
+                jvm, f"was not started: its launcher ended with {children.describe_exit(returncode)}"
+            )
+        jvm.child = await children.start(
+            "spark", command, journal=self._journal, environ=environ, cwd=request.cwd, log=jvm.log
         )
         try:
             await asyncio.wait_for(self._wait_for(connection_file, jvm), request.timeout)

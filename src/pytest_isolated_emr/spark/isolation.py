@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -10,25 +9,95 @@ from pathlib import Path
 from typing import Any
 
 
-@contextmanager
-def fresh_session(shared: Any) -> Iterator[Any]:
-    """Give a test a session of its own in the running Spark; everywhere it is the current one.
+class SessionIsolation:
+    """Gives tests sessions of their own in one running Spark, and removes what they leave there.
 
-    Its settings, temporary views, functions and current database are new. Tables, databases, global views, cached
-    data, RDDs and streams that appear meanwhile are removed at the end; those that were there before stay.
+    What it asks Spark for is held, as each question of Python's to the JVM costs a part of a millisecond, and every
+    test asks.
 
     :param shared: the session that all tests share.
     """
-    before = _Belongings.of(shared)
-    session = shared.newSession()
-    previous = _current(shared)
-    _make_current(session, session)
-    try:
-        yield session
-    finally:
-        if _is_alive(shared):
-            before.remove_newer(session)
-            _make_current(*previous)
+
+    def __init__(self, shared: Any) -> None:
+        self.shared = shared
+        state = shared._jsparkSession.sharedState()
+        self._catalog = state.externalCatalog()
+        self._global_views = state.globalTempViewManager()
+        self._streams = state.activeStreamingQueries()
+        self._cache = _Cache(state.cacheManager())
+        # By its whole name: step by step, the JVM would look for a class org, org.apache, ... in every jar.
+        companion = getattr(shared._jvm, "org.apache.spark.sql.SparkSession")
+        self._set_default, self._set_active = companion.setDefaultSession, companion.setActiveSession
+
+    @contextmanager
+    def fresh_session(self) -> Iterator[Any]:
+        """Give a test a session of its own; everywhere it is the current one.
+
+        Its settings, temporary views, functions and current database are new. Tables, databases, global views,
+        cached data, RDDs and streams that appear meanwhile are removed at the end; those that were there before
+        stay.
+        """
+        before = self._belongings()
+        session = self.shared.newSession()
+        previous = _current(self.shared)
+        self._make_current(session, session)
+        try:
+            yield session
+        finally:
+            if _is_alive(self.shared):
+                self._remove_newer(before, session)
+                self._make_current(*previous)
+
+    def _belongings(self) -> _Belongings:
+        return _Belongings(
+            tables=self._tables(),
+            global_views=self._names_of_global_views(),
+            cached=self._cache.entries(),
+            rdds=frozenset(self._rdds()),
+            streams=frozenset(self._streams_by_id()),
+        )
+
+    def _remove_newer(self, before: _Belongings, session: Any) -> None:
+        for identifier, query in self._streams_by_id().items():
+            if identifier not in before.streams:
+                query.stop()
+        self._cache.keep_only(before.cached)
+        for number, rdd in self._rdds().items():
+            if number not in before.rdds:
+                rdd.unpersist(False)
+        for name in self._names_of_global_views() - before.global_views:
+            session.catalog.dropGlobalTempView(name)
+        for database, tables in self._tables().items():
+            for table in tables - before.tables.get(database, frozenset()):
+                _drop(session, database, table)
+            if database not in before.tables:
+                _drop_database(session, database)
+
+    def _tables(self) -> dict[str, frozenset[str]]:
+        return {
+            database: _names(self._catalog.listTables(database))
+            for database in _names(self._catalog.listDatabases())
+        }
+
+    def _names_of_global_views(self) -> frozenset[str]:
+        return _names(self._global_views.listViewNames("*"))
+
+    def _rdds(self) -> dict[int, Any]:
+        # A map of the JVM's, so that each look into it is a question: most often the first one answers it all.
+        persistent = self.shared._jsc.getPersistentRDDs()
+        return dict(persistent) if len(persistent) else {}
+
+    def _streams_by_id(self) -> dict[str, Any]:
+        if not len(self._streams):
+            return {}
+        return {query.id().toString(): query for query in self._streams.values()}
+
+    def _make_current(self, instantiated: Any, active: Any) -> None:
+        kind = type(self.shared)
+        kind._instantiatedSession = instantiated
+        kind._activeSession = active
+        self._set_default(instantiated._jsparkSession)
+        self._set_active(active._jsparkSession)
 
 
 @dataclass(frozen=True)
@@ -41,33 +110,6 @@ class _Belongings:
     rdds: frozenset[int]
     streams: frozenset[str]
 
-    @classmethod
-    def of(cls, session: Any) -> _Belongings:
-        return cls(
-            tables=_tables(session),
-            global_views=_global_views(session),
-            cached=_Cache(session).entries(),
-            rdds=frozenset(session._jsc.getPersistentRDDs().keys()),
-            streams=frozenset(query.id().toString() for query in _streams(session)),
-        )
-
-    def remove_newer(self, session: Any) -> None:
-        for query in _streams(session):
-            if query.id().toString() not in self.streams:
-                query.stop()
-        cache = _Cache(session)
-        cache.keep_only(self.cached)
-        for number, rdd in dict(session._jsc.getPersistentRDDs()).items():
-            if number not in self.rdds:
-                rdd.unpersist(False)
-        for name in _global_views(session) - self.global_views:
-            session.catalog.dropGlobalTempView(name)
-        for database, tables in _tables(session).items():
-            for table in tables - self.tables.get(database, frozenset()):
-                _drop(session, database, table)
-            if database not in self.tables:
-                _drop_database(session, database)
-
 
 class _Cache:
     """The data that the sessions of one Spark have cached.
@@ -76,8 +118,8 @@ class _Cache:
     the cache manager's own field (``CacheManager.cachedData``, the same in Spark 3.5 and 4).
     """
 
-    def __init__(self, session: Any) -> None:
-        self._manager = session._jsparkSession.sharedState().cacheManager()
+    def __init__(self, manager: Any) -> None:
+        self._manager = manager
 
     def entries(self) -> Any:
         if self._manager.isEmpty():
@@ -107,25 +149,10 @@ class _Cache:
         return field
 
 
-def _tables(session: Any) -> dict[str, frozenset[str]]:
-    catalog = session._jsparkSession.sharedState().externalCatalog()
-    return {
-        database: frozenset(_items(catalog.listTables(database)))
-        for database in _items(catalog.listDatabases())
-    }
-
-
-def _items(sequence: Any) -> Iterator[str]:
-    return (sequence.apply(position) for position in range(sequence.length()))
-
-
-def _global_views(session: Any) -> frozenset[str]:
-    views = session._jsparkSession.sharedState().globalTempViewManager().listViewNames("*")
-    return frozenset(_items(views))
-
-
-def _streams(session: Any) -> list[Any]:
-    return list(session._jsparkSession.sharedState().activeStreamingQueries().values())
+def _names(sequence: Any) -> frozenset[str]:
+    """Return what a sequence of the JVM's has, in one question; no name has a null character in it."""
+    joined = sequence.mkString("\0")
+    return frozenset(joined.split("\0")) if joined else frozenset()
 
 
 def _drop(session: Any, database: str, table: str) -> None:
@@ -159,12 +186,3 @@ def _current(session: Any) -> tuple[Any, Any]:
     """Return the session that ``getOrCreate`` returns, and the one that is active."""
     kind = type(session)
     return kind._instantiatedSession, getattr(kind, "_activeSession", None) or session
-
-
-def _make_current(instantiated: Any, active: Any) -> None:
-    session_class = importlib.import_module("pyspark.sql.session").SparkSession
-    session_class._instantiatedSession = instantiated
-    session_class._activeSession = active
-    companion = active._jvm.org.apache.spark.sql.SparkSession
-    companion.setDefaultSession(instantiated._jsparkSession)
-    companion.setActiveSession(active._jsparkSession)

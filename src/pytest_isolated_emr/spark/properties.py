@@ -42,6 +42,8 @@ _PROTECTED = re.compile(
     """,
     re.VERBOSE,
 )
+#: Where a JVM finds options besides its command line (Spark's launcher reads the first).
+_JAVA_OPTIONS = ("SPARK_SUBMIT_OPTS", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
 _LOCAL_MASTER = re.compile(r"local(\[.*\])?")
 
 
@@ -73,8 +75,8 @@ def default_properties(directory: Path, *, cores: int, ui: bool) -> dict[str, st
         "spark.ui.enabled": "true" if ui else "false",
         "spark.ui.port": "0",
         "spark.ui.showConsoleProgress": "false",
-        # Test data is small: the default of 200 spends the time on starting tasks.
-        "spark.sql.shuffle.partitions": "4",
+        # Test data is small: with the default of 200 the time goes into starting tasks.
+        "spark.sql.shuffle.partitions": "1",
         "spark.sql.warehouse.dir": str(directory / "warehouse"),
         "spark.local.dir": str(directory / "local"),
         "spark.driver.defaultJavaOptions": " ".join(
@@ -99,6 +101,41 @@ def default_properties(directory: Path, *, cores: int, ui: bool) -> dict[str, st
         "spark.hadoop.hive.querylog.location": str(temporary / "hive-log"),
         "spark.hadoop.hadoop.tmp.dir": str(temporary / "hadoop"),
     }
+
+
+def merged(defaults: Mapping[str, str], options: Mapping[str, str]) -> dict[str, str]:
+    """Return the defaults with the user's settings over them; what belongs together is joined.
+
+    :param defaults: the session's.
+    :param options: the user's; those that lead out of the session are left out.
+    """
+    both = {**defaults, **split_protected(options)[0]}
+    for key, separator in (
+        ("spark.driver.extraClassPath", os.pathsep),
+        ("spark.driver.defaultJavaOptions", " "),
+    ):
+        if key in options and key in defaults:
+            both[key] = f"{defaults[key]}{separator}{options[key]}"
+    return both
+
+
+def with_quick_start(settings: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings with Java options by which a JVM starts sooner, where the user chose nothing else.
+
+    Most of a test run's time is a JVM's first seconds, which the optimizing compiler and a collector on several threads
+    spend on work that does not pay before the run is over. docs/benchmarks.md has the figures.
+
+    :param settings: all settings of a JVM.
+    :param environ: the JVM's environment.
+    """
+    given = ("spark.driver.defaultJavaOptions", "spark.driver.extraJavaOptions")
+    chosen = " ".join(
+        [*(settings.get(key, "") for key in given), *(environ.get(name, "") for name in _JAVA_OPTIONS)]
+    )
+    quick = [] if "-XX:TieredStopAtLevel=" in chosen else ["-XX:TieredStopAtLevel=1"]
+    # A JVM with two collectors to choose from does not start.
+    quick += [] if re.search(r"-XX:\+Use\w+GC\b", chosen) else ["-XX:+UseSerialGC"]
+    return {**settings, given[0]: " ".join([*quick, settings.get(given[0], "")]).strip()}
 
 
 def cores_for(environ: Mapping[str, str]) -> int:

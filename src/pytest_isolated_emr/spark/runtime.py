@@ -11,6 +11,7 @@ PySpark is patched at four places while the session lasts, each the one through 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import weakref
 from collections.abc import Callable, Mapping
@@ -108,7 +109,8 @@ class SparkRuntime:
         """
         self._options = dict(options or {})
         self._environ = {k: v for k, v in os.environ.items() if k not in _NOT_FOR_WORKERS}
-        self._started_with = self._with_packages(_merged(self._defaults(), self._options))
+        settings = self._with_packages(properties.merged(self._defaults(), self._options))
+        self._started_with = properties.with_quick_start(settings, self._environ)
         # spark-submit would read it once more, packages and all.
         environ = {k: v for k, v in self._environ.items() if k != "PYSPARK_SUBMIT_ARGS"}
         self._client.request(
@@ -177,6 +179,7 @@ class SparkRuntime:
         wanted = properties.jvm_start_options(_settings_of(conf))
         if self._options is None or not wanted.items() <= self._options.items():
             self.start(wanted)
+        _import_ahead()
         where = self._client.request("spark_gateway")
         # Only for this moment: a process that a test starts must not come here.
         with pytest.MonkeyPatch.context() as patch:
@@ -267,13 +270,9 @@ def _submitted() -> Properties:
     return submit_settings(os.environ.get("PYSPARK_SUBMIT_ARGS", ""))
 
 
-def _merged(defaults: Properties, options: Properties) -> Properties:
-    """Return the defaults with the user's options over them; what belongs together is joined."""
-    merged = defaults | properties.split_protected(options)[0]
-    for key, separator in (
-        ("spark.driver.extraClassPath", os.pathsep),
-        ("spark.driver.defaultJavaOptions", " "),
-    ):
-        if key in options and key in defaults:
-            merged[key] = f"{defaults[key]}{separator}{options[key]}"
-    return merged
+def _import_ahead() -> None:
+    """Import what PySpark 4 imports in its first call to the JVM, pandas among it: a second, while the JVM comes up."""
+    if importlib.util.find_spec("pyspark.core") is not None:
+        # What is wrong with it, that first call says.
+        with suppress(ImportError, Warning):
+            importlib.import_module("pyspark.testing.utils")

@@ -70,10 +70,10 @@ class SparkWiring:
             credentials.region,
         )
         own["spark.driver.extraClassPath"] = str(jar_set.directory / "*")
-        theirs, left_out = properties.split_protected(self._user_defaults())
-        for key in left_out:
+        theirs = self._user_defaults()
+        for key in properties.split_protected(theirs)[1]:
             note(f"{key}: set in {self._user_conf}, left out, as it would lead out of the session")
-        return own | theirs
+        return properties.merged(own, theirs)
 
     def with_packages(self, settings: Properties, progress: Callable[[str], None]) -> Properties:
         """Return the settings with the jars of ``spark.jars.packages`` in place of their coordinates.
