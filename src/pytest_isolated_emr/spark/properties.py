@@ -132,7 +132,9 @@ def with_quick_start(settings: Mapping[str, str], environ: Mapping[str, str]) ->
     chosen = " ".join(
         [*(settings.get(key, "") for key in given), *(environ.get(name, "") for name in _JAVA_OPTIONS)]
     )
-    quick = [] if "-XX:TieredStopAtLevel=" in chosen else ["-XX:TieredStopAtLevel=1"]
+    # Below its size for classes the JVM stops to collect them: Spark has loaded twenty thousand by its first query.
+    quick = ["-XX:MetaspaceSize=256m"]
+    quick += [] if "-XX:TieredStopAtLevel=" in chosen else ["-XX:TieredStopAtLevel=1"]
     # A JVM with two collectors to choose from does not start.
     quick += [] if re.search(r"-XX:\+Use\w+GC\b", chosen) else ["-XX:+UseSerialGC"]
     return {**settings, given[0]: " ".join([*quick, settings.get(given[0], "")]).strip()}
