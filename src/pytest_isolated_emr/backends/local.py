@@ -124,13 +124,14 @@ class LocalBackend:
             stdout=subprocess.PIPE,
         )
         assert launcher.process.stdout is not None
-        command = launch.jvm_command(await launcher.process.stdout.read())
+        printed = await launcher.process.stdout.read()
         returncode = await launcher.process.wait()
         await launcher.end()
         if returncode != 0:
             raise self._not_started(
                 jvm, f"was not started: its launcher ended with {children.describe_exit(returncode)}"
             )
+        command = launch.jvm_command(printed, jvm.directory / "conf")
         jvm.child = await children.start(
             "spark", command, journal=self._journal, environ=environ, cwd=request.cwd, log=jvm.log
         )

@@ -6,6 +6,7 @@ path: half a second, where the launcher alone takes a tenth.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,12 +45,19 @@ def script_variables(spark_home: Path) -> dict[str, str]:
     }
 
 
-def jvm_command(printed: bytes) -> list[str]:
-    """Return the command that the launcher printed.
+def jvm_command(printed: bytes, conf_directory: Path) -> list[str]:
+    """Return the command that the launcher printed, without the directory of settings on the class path.
+
+    Spark finds its settings there by ``SPARK_CONF_DIR``; a directory on the class path, whose content may change, rules
+    out an archive of classes (https://docs.oracle.com/en/java/javase/17/vm/class-data-sharing.html).
 
     :param printed: its output: after an empty line, each argument ends with a null character.
+    :param conf_directory: what ``SPARK_CONF_DIR`` was for the launcher.
     """
-    return [argument.decode() for argument in printed.partition(b"\0\n")[2].split(b"\0")[:-1]]
+    command = [argument.decode() for argument in printed.partition(b"\0\n")[2].split(b"\0")[:-1]]
+    class_path = command.index("-cp") + 1
+    kept = [entry for entry in command[class_path].split(os.pathsep) if Path(entry) != conf_directory]
+    return [*command[:class_path], os.pathsep.join(kept), *command[class_path + 1 :]]
 
 
 def _launcher_jar(spark_home: Path) -> Path:
