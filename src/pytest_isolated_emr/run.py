@@ -50,7 +50,7 @@ class IsolatedRun:
             session.client,
             spark_home=wiring.installation.home,
             defaults=self._spark_conf,
-            with_packages=lambda wanted: wiring.with_packages(wanted, self._progress),
+            for_jvm=lambda wanted, environ: wiring.for_jvm(wanted, environ, self._progress),
             timeout=chosen.start_timeout,
             note=self._note,
         )

@@ -104,10 +104,37 @@ def test_logs_of_an_unknown_session(command_line):
     assert "IE301" in result.stderr
 
 
-def test_fetch_finds_the_jars_in_the_cache(command_line, home):
+USES_THE_ARCHIVE = """
+import pytest
+
+# With -Xshare:on a JVM that cannot use the archive ends at its start.
+@pytest.mark.isolated_emr(conf={"spark.driver.extraJavaOptions": "-Xshare:on"})
+def test_spark(spark_session):
+    options = spark_session._jvm.java.lang.management.ManagementFactory.getRuntimeMXBean().getInputArguments()
+    assert [option for option in options if option.startswith("-XX:SharedArchiveFile=")]
+    assert spark_session.range(3).count() == 3
+"""
+
+
+def test_fetch_archives_spark_classes_for_the_sessions_that_follow(command_line, home, project, run_pytest):
     result = command_line("fetch")
     assert result.returncode == 0, result.stderr
     assert str(home / "jars") in result.stdout
+    (archive,) = (home / "class-data").glob("*.jsa")
+    assert str(archive) in result.stdout
+    made = archive.stat().st_mtime_ns
+
+    again = command_line("fetch")
+    assert again.returncode == 0, again.stderr
+    assert archive.stat().st_mtime_ns == made
+
+    (project / "test_archive.py").write_text(USES_THE_ARCHIVE)
+    run_pytest("--isolated-emr").assert_passed(1)
+
+    # One that does not fit is passed over.
+    archive.write_bytes(b"no archive")
+    (project / "test_archive.py").write_text(USES_THE_ARCHIVE.replace("-Xshare:on", "-Dnothing=1"))
+    run_pytest("--isolated-emr").assert_passed(1)
 
 
 def test_doctor(command_line, home):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -140,7 +139,7 @@ class LocalBackend:
         except asyncio.TimeoutError:
             await jvm.child.end()
             raise self._not_started(jvm, f"did not answer within {request.timeout:g} s") from None
-        port, secret = read_connection_file(connection_file)
+        port, secret = launch.read_connection_file(connection_file)
         connection_file.unlink()
         return {"port": port, "secret": secret, "log": str(jvm.log), "directory": str(jvm.directory)}
 
@@ -159,10 +158,3 @@ class LocalBackend:
             checked=f"its process; its log {jvm.log} ends with:\n{children.tail(jvm.log)}",
             cure="Mend what the log names: a setting of the suite, memory, or Java (`isolated-emr doctor`).",
         )
-
-
-def read_connection_file(path: Path) -> tuple[int, str]:
-    """Read the port and the secret that Spark's ``PythonGatewayServer`` wrote: two big-endian, counted values."""
-    content = path.read_bytes()
-    port, length = struct.unpack_from(">ii", content)
-    return port, content[8 : 8 + length].decode()

@@ -59,6 +59,11 @@ class StateRoot:
         """The cache of jars."""
         return self.path / "jars"
 
+    @property
+    def class_data(self) -> Path:
+        """The cache of archives of classes."""
+        return self.path / "class-data"
+
     def open(self) -> None:
         """Create what is missing of the root, and check that it can be used and is nobody else's.
 

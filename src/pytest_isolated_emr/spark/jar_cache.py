@@ -71,9 +71,9 @@ def cached(
         return _load(directory)
     try:
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _locked(cache / f"{name}.lock", progress):
+        with locked(cache / f"{name}.lock", progress):
             if _problems(directory, full=False):
-                with _staging(cache, name) as staging:
+                with staging_directory(cache, name) as staging:
                     jars = staging / "jars"
                     jars.mkdir()
                     fill(staging, jars)
@@ -92,13 +92,17 @@ def cached(
 
 
 @contextlib.contextmanager
-def _locked(path: Path, progress: Callable[[str], None]) -> Iterator[None]:
-    """Hold a lock. There is no time-out: whoever holds it is bounded, and a dead holder's lock is free."""
+def locked(path: Path, progress: Callable[[str], None]) -> Iterator[None]:
+    """Hold a lock. There is no time-out: whoever holds it is bounded, and a dead holder's lock is free.
+
+    :param path: the lock's file.
+    :param progress: told if another process is waited for.
+    """
     lock = filelock.FileLock(path)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        progress("waiting for another process that is fetching the same jars")
+        progress("waiting for another process that is making the same")
         lock.acquire(poll_interval=0.1)
     try:
         yield
@@ -107,10 +111,13 @@ def _locked(path: Path, progress: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _staging(cache: Path, name: str) -> Iterator[Path]:
+def staging_directory(cache: Path, name: str) -> Iterator[Path]:
     """Make a directory beside the sets, and remove it, with those that killed processes left of this set.
 
     Its name is a new one each time, since the Ivy of a killed process may still be writing into the old one.
+
+    :param cache: the directory that holds the sets.
+    :param name: what is made there.
     """
     prefix = f".staging-{name}-"
     for left in cache.glob(f"{prefix}*"):

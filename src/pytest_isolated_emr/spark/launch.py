@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -58,6 +59,16 @@ def jvm_command(printed: bytes, conf_directory: Path) -> list[str]:
     class_path = command.index("-cp") + 1
     kept = [entry for entry in command[class_path].split(os.pathsep) if Path(entry) != conf_directory]
     return [*command[:class_path], os.pathsep.join(kept), *command[class_path + 1 :]]
+
+
+def read_connection_file(path: Path) -> tuple[int, str]:
+    """Return the port and the secret that Spark's ``PythonGatewayServer`` wrote: two big-endian, counted values.
+
+    :param path: the file that ``_PYSPARK_DRIVER_CONN_INFO_PATH`` named for the JVM.
+    """
+    content = path.read_bytes()
+    port, length = struct.unpack_from(">ii", content)
+    return port, content[8 : 8 + length].decode()
 
 
 def _launcher_jar(spark_home: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 #: Settings that are read when the JVM starts, and silently ignored by a JVM that runs already.
@@ -42,6 +42,7 @@ _PROTECTED = re.compile(
     """,
     re.VERBOSE,
 )
+_OPTIONS = "spark.driver.defaultJavaOptions"
 #: Where a JVM finds options besides its command line (Spark's launcher reads the first).
 _JAVA_OPTIONS = ("SPARK_SUBMIT_OPTS", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
 _LOCAL_MASTER = re.compile(r"local(\[.*\])?")
@@ -119,8 +120,8 @@ def merged(defaults: Mapping[str, str], options: Mapping[str, str]) -> dict[str,
     return both
 
 
-def with_quick_start(settings: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings with Java options by which a JVM starts sooner, where the user chose nothing else.
+def quick_start_options(settings: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
+    """Return Java options by which a JVM starts sooner, where the user chose nothing else.
 
     Most of a test run's time is a JVM's first seconds, which the optimizing compiler and a collector on several threads
     spend on work that does not pay before the run is over. docs/benchmarks.md has the figures.
@@ -128,7 +129,7 @@ def with_quick_start(settings: Mapping[str, str], environ: Mapping[str, str]) ->
     :param settings: all settings of a JVM.
     :param environ: the JVM's environment.
     """
-    given = ("spark.driver.defaultJavaOptions", "spark.driver.extraJavaOptions")
+    given = (_OPTIONS, "spark.driver.extraJavaOptions")
     chosen = " ".join(
         [*(settings.get(key, "") for key in given), *(environ.get(name, "") for name in _JAVA_OPTIONS)]
     )
@@ -137,7 +138,16 @@ def with_quick_start(settings: Mapping[str, str], environ: Mapping[str, str]) ->
     quick += [] if "-XX:TieredStopAtLevel=" in chosen else ["-XX:TieredStopAtLevel=1"]
     # A JVM with two collectors to choose from does not start.
     quick += [] if re.search(r"-XX:\+Use\w+GC\b", chosen) else ["-XX:+UseSerialGC"]
-    return {**settings, given[0]: " ".join([*quick, settings.get(given[0], "")]).strip()}
+    return quick
+
+
+def with_java_options(settings: Mapping[str, str], options: Sequence[str]) -> dict[str, str]:
+    """Return the settings with more options for the JVM, over which those that are there win.
+
+    :param settings: all settings of a JVM.
+    :param options: the options.
+    """
+    return {**settings, _OPTIONS: " ".join([*options, settings.get(_OPTIONS, "")]).strip()}
 
 
 def cores_for(environ: Mapping[str, str]) -> int:

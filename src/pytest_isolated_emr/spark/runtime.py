@@ -37,7 +37,7 @@ class SparkRuntime:
     :param client: the connection to the keeper.
     :param spark_home: the Spark that the installed pyspark ships.
     :param defaults: settings that a user's own win over, except for protected ones.
-    :param with_packages: adds the jars of ``spark.jars.packages`` to settings.
+    :param for_jvm: makes of settings, and an environment, those that a JVM is started with.
     :param timeout: how long a JVM may take until it answers, in seconds.
     :param note: takes what the user should read in the summary.
     """
@@ -48,14 +48,14 @@ class SparkRuntime:
         *,
         spark_home: Path,
         defaults: Callable[[], Properties],
-        with_packages: Callable[[Properties], Properties],
+        for_jvm: Callable[[Properties, Properties], Properties],
         timeout: float,
         note: Callable[[str], None],
     ) -> None:
         self._client = client
         self._spark_home = spark_home
         self._defaults = defaults
-        self._with_packages = with_packages
+        self._for_jvm = for_jvm
         self._timeout = timeout
         self._note = note
         self._options: Properties | None = None
@@ -109,8 +109,8 @@ class SparkRuntime:
         """
         self._options = dict(options or {})
         self._environ = {k: v for k, v in os.environ.items() if k not in _NOT_FOR_WORKERS}
-        settings = self._with_packages(properties.merged(self._defaults(), self._options))
-        self._started_with = properties.with_quick_start(settings, self._environ)
+        wanted = properties.merged(self._defaults(), self._options)
+        self._started_with = self._for_jvm(wanted, self._environ)
         # spark-submit would read it once more, packages and all.
         environ = {k: v for k, v in self._environ.items() if k != "PYSPARK_SUBMIT_ARGS"}
         self._client.request(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.session import Session
 from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spark import jars, properties
+from pytest_isolated_emr.spark.class_data import ClassData
 from pytest_isolated_emr.spark.environment import user_conf_directory
 from pytest_isolated_emr.spark.installation import SparkInstallation, find_spark
 from pytest_isolated_emr.spark.java import Java, require_java
@@ -31,7 +32,8 @@ class SparkWiring:
         self._settings = settings
         self.installation: SparkInstallation = find_spark(environ)
         self.java: Java = require_java(self.installation.version, environ)
-        self._cache = StateRoot.from_environment().jars
+        root = StateRoot.from_environment()
+        self._cache, self._archives = root.jars, root.class_data
         self._user_conf = user_conf_directory(environ, self.installation.home)
 
     def fetch_jars(self, progress: Callable[[str], None]) -> jars.JarSet:
@@ -74,6 +76,28 @@ class SparkWiring:
         for key in properties.split_protected(theirs)[1]:
             note(f"{key}: set in {self._user_conf}, left out, as it would lead out of the session")
         return properties.merged(own, theirs)
+
+    def class_data(self, progress: Callable[[str], None]) -> ClassData:
+        """Return the archive of classes for this Java and Spark, made or not.
+
+        :param progress: is told what is being waited for.
+        :raises JarsUnavailable: the jars that it is for cannot be fetched.
+        """
+        return ClassData(self._archives, self.installation, self.java, self.fetch_jars(progress))
+
+    def for_jvm(
+        self, settings: Properties, environ: Mapping[str, str], progress: Callable[[str], None]
+    ) -> Properties:
+        """Return the settings that a JVM is started with: packages as jars, and Java options for a quick start.
+
+        :param settings: what the session, the user and the suite want.
+        :param environ: the JVM's environment.
+        :param progress: is told what is being waited for.
+        :raises JarsUnavailable: packages cannot be fetched.
+        """
+        settings = self.with_packages(settings, progress)
+        quick = properties.quick_start_options(settings, environ)
+        return properties.with_java_options(settings, [*quick, *self.class_data(progress).options(settings)])
 
     def with_packages(self, settings: Properties, progress: Callable[[str], None]) -> Properties:
         """Return the settings with the jars of ``spark.jars.packages`` in place of their coordinates.
