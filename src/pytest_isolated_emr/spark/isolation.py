@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_isolated_emr.spark.redirect import SHARED_SPARK_CLASS
+
 
 class SessionIsolation:
     """Gives tests sessions of their own in one running Spark, and removes what they leave there.
@@ -21,8 +23,8 @@ class SessionIsolation:
     def __init__(self, shared: Any) -> None:
         self.shared = shared
         state = shared._jsparkSession.sharedState()
-        self._catalog = state.externalCatalog()
-        self._global_views = state.globalTempViewManager()
+        self._state, self._context = state, shared._jsc.sc()
+        self._describe = getattr(shared._jvm, SHARED_SPARK_CLASS).describe
         self._streams = state.activeStreamingQueries()
         self._cache = _Cache(state.cacheManager())
         # By its whole name: step by step, the JVM would look for a class org, org.apache, ... in every jar.
@@ -49,48 +51,32 @@ class SessionIsolation:
                 self._make_current(*previous)
 
     def _belongings(self) -> _Belongings:
+        views, databases, counts = self._describe(self._state, self._context).split("\1")
+        cached, rdds, streams = (int(count) for count in counts.split())
+        named = [database.split("\0") for database in databases.split("\2")]
         return _Belongings(
-            tables=self._tables(),
-            global_views=self._names_of_global_views(),
-            cached=self._cache.entries(),
-            rdds=frozenset(self._rdds()),
-            streams=frozenset(self._streams_by_id()),
+            tables={database: frozenset(tables) for database, *tables in named},
+            global_views=frozenset(views.split("\0") if views else ()),
+            cached=self._cache.entries() if cached else None,
+            rdds=dict(self.shared._jsc.getPersistentRDDs()) if rdds else {},
+            streams={query.id().toString(): query for query in self._streams.values()} if streams else {},
         )
 
     def _remove_newer(self, before: _Belongings, session: Any) -> None:
-        for identifier, query in self._streams_by_id().items():
-            if identifier not in before.streams:
-                query.stop()
-        self._cache.keep_only(before.cached)
-        for number, rdd in self._rdds().items():
-            if number not in before.rdds:
-                rdd.unpersist(False)
-        for name in self._names_of_global_views() - before.global_views:
+        now = self._belongings()
+        for identifier in now.streams.keys() - before.streams.keys():
+            now.streams[identifier].stop()
+        if now.cached is not None:
+            self._cache.keep_only(before.cached)
+        for number in now.rdds.keys() - before.rdds.keys():
+            now.rdds[number].unpersist(False)
+        for name in now.global_views - before.global_views:
             session.catalog.dropGlobalTempView(name)
-        for database, tables in self._tables().items():
+        for database, tables in now.tables.items():
             for table in tables - before.tables.get(database, frozenset()):
                 _drop(session, database, table)
             if database not in before.tables:
                 _drop_database(session, database)
-
-    def _tables(self) -> dict[str, frozenset[str]]:
-        return {
-            database: _names(self._catalog.listTables(database))
-            for database in _names(self._catalog.listDatabases())
-        }
-
-    def _names_of_global_views(self) -> frozenset[str]:
-        return _names(self._global_views.listViewNames("*"))
-
-    def _rdds(self) -> dict[int, Any]:
-        # A map of the JVM's, so that each look into it is a question: most often the first one answers it all.
-        persistent = self.shared._jsc.getPersistentRDDs()
-        return dict(persistent) if len(persistent) else {}
-
-    def _streams_by_id(self) -> dict[str, Any]:
-        if not len(self._streams):
-            return {}
-        return {query.id().toString(): query for query in self._streams.values()}
 
     def _make_current(self, instantiated: Any, active: Any) -> None:
         kind = type(self.shared)
@@ -107,8 +93,8 @@ class _Belongings:
     tables: dict[str, frozenset[str]]
     global_views: frozenset[str]
     cached: Any
-    rdds: frozenset[int]
-    streams: frozenset[str]
+    rdds: dict[int, Any]
+    streams: dict[str, Any]
 
 
 class _Cache:
@@ -122,13 +108,9 @@ class _Cache:
         self._manager = manager
 
     def entries(self) -> Any:
-        if self._manager.isEmpty():
-            return None
         return self._field().get(self._manager)
 
     def keep_only(self, kept: Any) -> None:
-        if self._manager.isEmpty():
-            return
         if kept is None:
             self._manager.clearCache()
             return
@@ -147,12 +129,6 @@ class _Cache:
         field = kind.getDeclaredField("cachedData")
         field.setAccessible(True)
         return field
-
-
-def _names(sequence: Any) -> frozenset[str]:
-    """Return what a sequence of the JVM's has, in one question; no name has a null character in it."""
-    joined = sequence.mkString("\0")
-    return frozenset(joined.split("\0")) if joined else frozenset()
 
 
 def _drop(session: Any, database: str, table: str) -> None:

@@ -38,6 +38,9 @@ _COMPILE_SECONDS = 60
 #: Hadoop takes no scheme but ``s3a``.
 FILE_CONTEXT_CLASS = "isolatedemr.S3FileContext"
 
+#: The class that tells :mod:`pytest_isolated_emr.spark.isolation` what sessions share.
+SHARED_SPARK_CLASS = "isolatedemr.SharedSpark"
+
 #: By the SDK's major version: the class, and the file by which the SDK finds it.
 _BY_SDK = {
     1: ("RedirectHandler", "com/amazonaws/global/handlers/request.handler2s"),
@@ -79,6 +82,7 @@ def build_redirect(
             scratch,
             str(_SOURCES / f"{name}.java"),
             str(_SOURCES / "S3FileContext.java"),
+            str(_SOURCES / "SharedSpark.java"),
         ]
         try:
             done = subprocess.run(
