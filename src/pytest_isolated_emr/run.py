@@ -22,7 +22,7 @@ from pytest_isolated_emr.scratches import Scratches
 from pytest_isolated_emr.session import OWNER, Session, session_to_join
 from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spark.properties import split_protected
-from pytest_isolated_emr.spark.runtime import SparkRuntime
+from pytest_isolated_emr.spark.runtime import SparkRuntime, import_pyspark
 from pytest_isolated_emr.spark.wiring import SparkWiring
 from pytest_isolated_emr.tests_spark import TestsSpark
 
@@ -73,7 +73,14 @@ class IsolatedRun:
         if joins is not None:
             session = Session.attach(*joins, chosen)
         else:
-            session = Session.start(chosen, sys.argv)
+            keeper = Session.launch_keeper()
+            try:
+                # A fifth of a second, in which the keeper comes up.
+                import_pyspark()
+            except BaseException:
+                keeper.close()
+                raise
+            session = Session.start(chosen, sys.argv, keeper)
         run = cls(config, chosen, wiring, session)
         cls._active += 1
         config.add_cleanup(run._close)

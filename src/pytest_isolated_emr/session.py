@@ -48,13 +48,11 @@ class Session:
     credentials: SessionCredentials
     bucket: str
 
-    @classmethod
-    def start(cls, settings: Settings, command: Sequence[str]) -> Session:
-        """Start a session that this process owns, and that ends with this process.
+    @staticmethod
+    def launch_keeper() -> KeeperClient:
+        """Begin to start a session: its keeper comes up while this process does something else.
 
-        :param settings: what was asked for.
-        :param command: the command line, for those who look at the session from outside.
-        :raises IsolatedEmrError: there can be no session.
+        :raises UnsupportedPlatform: there can be none on this one.
         """
         if sys.platform == "win32":
             raise errors.UnsupportedPlatform(
@@ -62,6 +60,17 @@ class Session:
                 checked=f"sys.platform is {sys.platform}",
                 cure="Run it in WSL 2, in a container, or on Linux or macOS.",
             )
+        return KeeperClient.launch()
+
+    @classmethod
+    def start(cls, settings: Settings, command: Sequence[str], keeper: KeeperClient) -> Session:
+        """Start a session that this process owns, and that ends with this process.
+
+        :param settings: what was asked for.
+        :param command: the command line, for those who look at the session from outside.
+        :param keeper: the session's, from :meth:`launch_keeper`.
+        :raises IsolatedEmrError: there can be no session.
+        """
         opening = {
             "backend": settings.backend,
             "region": settings.region,
@@ -73,8 +82,7 @@ class Session:
             "command": list(command),
             "versions": {"pytest-isolated-emr": version("pytest-isolated-emr")},
         }
-        client, described = KeeperClient.start(opening)
-        return cls._of(client, OWNER, settings.backend, described)
+        return cls._of(keeper, OWNER, settings.backend, keeper.open(opening))
 
     @classmethod
     def attach(cls, directory: Path, worker: str, settings: Settings) -> Session:

@@ -37,7 +37,7 @@ def exec_(backend: str, region: str | None, command: tuple[str, ...]) -> None:
     wiring = SparkWiring(settings, dict(os.environ))
     # Before there is a session, as it may take a while on the first day.
     wiring.fetch_jars(_say)
-    session = Session.start(settings, sys.argv)
+    session = Session.start(settings, sys.argv, Session.launch_keeper())
     try:
         session.environment_guard().apply()
         wiring.write_configuration(session.worker_directory / "conf", wiring.defaults(session, _say, _say))

@@ -41,13 +41,10 @@ class KeeperClient:
         os.register_at_fork(after_in_child=self._forget)
 
     @classmethod
-    def start(cls, opening: Mapping[str, Any]) -> tuple[KeeperClient, Message]:
-        """Start a keeper that this process owns.
+    def launch(cls) -> KeeperClient:
+        """Start a keeper that this process owns, and return at once; :meth:`open` makes the session.
 
-        :param opening: the fields of the first message, as :class:`~pytest_isolated_emr.keeper.keeper.Keeper` reads
-            them.
-        :returns: the client, and the keeper's description of the session.
-        :raises IsolatedEmrError: the keeper could not make the session.
+        A keeper whose client goes away before that ends as well.
         """
         ours, theirs = socket.socketpair()
         # Until it has a log in the session's directory, what the keeper prints is here. It keeps none of pytest's
@@ -70,7 +67,7 @@ class KeeperClient:
         client = cls(ours)
         client._process = process
         client._early_output = output
-        return client, client._open("open", opening)
+        return client
 
     @classmethod
     def attach(cls, session_directory: Path, worker: str) -> tuple[KeeperClient, Message]:
@@ -89,7 +86,16 @@ class KeeperClient:
                 cure="Run again; if it recurs, look at `isolated-emr ps` and the keeper's log.",
             ) from error
         client = cls(connection)
-        return client, client._open("attach", {"worker": worker})
+        return client, client._first("attach", {"worker": worker})
+
+    def open(self, opening: Mapping[str, Any]) -> Message:
+        """Have the keeper make the session, and return its description of it.
+
+        :param opening: the fields of the first message, as :class:`~pytest_isolated_emr.keeper.keeper.Keeper` reads
+            them.
+        :raises IsolatedEmrError: the keeper could not make the session.
+        """
+        return self._first("open", opening)
 
     def request(self, op: str, **fields: Any) -> Message:
         """Ask the keeper for something and wait for its answer.
@@ -122,7 +128,7 @@ class KeeperClient:
             self._early_output.close()
             self._early_output = None
 
-    def _open(self, op: str, fields: Mapping[str, Any]) -> Message:
+    def _first(self, op: str, fields: Mapping[str, Any]) -> Message:
         try:
             session = self.request(op, **fields)
         except errors.IsolatedEmrError:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import threading
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -69,9 +70,7 @@ class SparkRuntime:
 
     def install(self) -> None:
         """Patch PySpark, which this imports."""
-        context = _context_module()
-        session = importlib.import_module("pyspark.sql.session")
-        udf = importlib.import_module("pyspark.sql.udf")
+        context, session, udf = import_pyspark()
         self._launch = context.launch_gateway
         self._patches.setattr(context, "launch_gateway", self.launch_gateway)
         self._patch_method(context.SparkContext, "_initialize_context", self._initialize_context)
@@ -152,8 +151,12 @@ class SparkRuntime:
         sql_context_class = importlib.import_module("pyspark.sql.context").SQLContext
         context, gateway = context_class._active_spark_context, context_class._gateway
         if context is not None:
-            # Its stop() would talk to the JVM, which may be dead.
+            # Its stop() would talk to the JVM, which may be dead, and wait for the accumulators' server, which looks
+            # twice a second whether it is to end.
             context._jsc = None
+            server, context._accumulatorServer = getattr(context, "_accumulatorServer", None), None
+            if server is not None:
+                threading.Thread(target=server.shutdown, daemon=True).start()
             with suppress(Exception):
                 context.stop()
         if gateway is not None:
@@ -252,6 +255,15 @@ class SparkRuntime:
 
         method.__doc__, method.__name__ = original.__doc__, name
         self._patches.setattr(owner, name, method)
+
+
+def import_pyspark() -> tuple[Any, Any, Any]:
+    """Import the modules of PySpark that a runtime patches, and return them: of the context, of sessions, of UDFs."""
+    return (
+        _context_module(),
+        importlib.import_module("pyspark.sql.session"),
+        importlib.import_module("pyspark.sql.udf"),
+    )
 
 
 def _context_module() -> Any:
