@@ -16,9 +16,10 @@ RETENTIONS = ("failed", "all", "none")
 DEFAULT_REGION = "us-east-1"
 DEFAULT_START_TIMEOUT = 120.0
 
+# Patterns are compiled when they are used first, which most runs never do: this module is loaded in every one.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-_BUCKET_NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]")
-_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")
+_BUCKET_NAME = r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]"
+_REGION = r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}"
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def _region(config: pytest.Config, environ: Mapping[str, str]) -> str:
     if given is None:
         return default_region(environ)
     value, place = given
-    if not _REGION.fullmatch(value):
+    if not re.fullmatch(_REGION, value):
         raise pytest.UsageError(
             f"{place}: {value!r} does not look like an AWS region, such as {DEFAULT_REGION}"
         )
@@ -212,7 +213,7 @@ def default_region(environ: Mapping[str, str]) -> str:
     :param environ: the user's own environment.
     """
     value = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
-    return value if _REGION.fullmatch(value) else DEFAULT_REGION
+    return value if re.fullmatch(_REGION, value) else DEFAULT_REGION
 
 
 def _buckets(config: pytest.Config) -> tuple[BucketSetting, ...]:
@@ -221,7 +222,7 @@ def _buckets(config: pytest.Config) -> tuple[BucketSetting, ...]:
     for line in _ini(config, "isolated_emr_buckets"):
         name, _, directory = (part.strip() for part in line.partition("="))
         place = "ini setting isolated_emr_buckets"
-        if not _BUCKET_NAME.fullmatch(name):
+        if not re.fullmatch(_BUCKET_NAME, name):
             raise pytest.UsageError(
                 f"{place}: {name!r} is not a bucket name (3 to 63 of a-z, 0-9, '-' and '.', a letter or digit at both ends)"
             )
