@@ -15,6 +15,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -290,9 +291,23 @@ class TestSeveralProcesses:
     def test_one_fetches_and_the_others_wait(self, tmp_path: Path, repository: Path):
         with served(repository) as (url, server):
             both = [self.start(tmp_path / "cache", url) for _ in range(2)]
-            time.sleep(3)
-            server.hold.set()
-            said = [process.communicate(timeout=60)[0] for process in both]
+            one_waits = threading.Event()
+
+            def listen(process: subprocess.Popen[str]) -> str:
+                lines = []
+                for line in process.stdout:
+                    lines.append(line)
+                    if "waiting for another process" in line:
+                        one_waits.set()
+                process.wait()
+                return "".join(lines)
+
+            with ThreadPoolExecutor() as pool:
+                heard = [pool.submit(listen, process) for process in both]
+                waited = one_waits.wait(60)
+                server.hold.set()
+                said = [future.result(timeout=60) for future in heard]
+            assert waited, said
         last = [text.splitlines()[-1] for text in said]
         assert last[0] == last[1]
         assert last[0].startswith("GOT packages-")

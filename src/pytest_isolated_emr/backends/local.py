@@ -113,23 +113,7 @@ class LocalBackend:
             "_PYSPARK_DRIVER_CONN_INFO_PATH": str(connection_file),
             "SPARK_CONNECT_MODE": "0",
         }
-        launcher = jvm.child = await children.start(
-            "spark launcher",
-            launch.launcher_command(request.spark_home, environ),
-            journal=self._journal,
-            environ=environ,
-            cwd=request.cwd,
-            log=jvm.log,
-            stdout=subprocess.PIPE,
-        )
-        assert launcher.process.stdout is not None
-        printed = await launcher.process.stdout.read()
-        returncode = await launcher.process.wait()
-        await launcher.end()
-        if returncode != 0:
-            raise self._not_started(
-                jvm, f"was not started: its launcher ended with {children.describe_exit(returncode)}"
-            )
+        printed = await self._ask_launcher(jvm, environ)
         command = launch.jvm_command(printed, jvm.directory / "conf")
         jvm.child = await children.start(
             "spark", command, journal=self._journal, environ=environ, cwd=request.cwd, log=jvm.log
@@ -142,6 +126,36 @@ class LocalBackend:
         port, secret = launch.read_connection_file(connection_file)
         connection_file.unlink()
         return {"port": port, "secret": secret, "log": str(jvm.log), "directory": str(jvm.directory)}
+
+    async def _ask_launcher(self, jvm: _Jvm, environ: dict[str, str]) -> bytes:
+        """Return what Spark's launcher prints: the JVM's command."""
+        request = jvm.request
+        launcher = jvm.child = await children.start(
+            "spark launcher",
+            launch.launcher_command(request.spark_home, environ),
+            journal=self._journal,
+            environ=environ,
+            cwd=request.cwd,
+            log=jvm.log,
+            stdout=subprocess.PIPE,
+        )
+        assert launcher.process.stdout is not None
+        try:
+            printed = await asyncio.wait_for(launcher.process.stdout.read(), request.timeout)
+        except asyncio.TimeoutError:
+            await launcher.end()
+            raise self._not_started(
+                jvm, f"was not started: its launcher did not answer within {request.timeout:g} s"
+            ) from None
+        returncode = await launcher.process.wait()
+        await launcher.end()
+        if returncode != 0:
+            raise self._not_started(
+                jvm, f"was not started: its launcher ended with {children.describe_exit(returncode)}"
+            )
+        # Whoever ends this worker now has to wait for the JVM itself, or it would be nobody's.
+        jvm.child = None
+        return printed
 
     async def _wait_for(self, connection_file: Path, jvm: _Jvm) -> None:
         # The JVM writes the file under another name first, so that it is whole once it is there.

@@ -33,9 +33,9 @@ def fetch(repositories: tuple[str, ...], packages: tuple[str, ...]) -> None:
     jar_set = wiring.fetch_jars(click.echo)
     size = sum(path.stat().st_size for path in jar_set.jars)
     click.echo(f"{len(jar_set.jars)} jars, {size / 1e6:.1f} MB, in {jar_set.directory}")
-    class_data = wiring.class_data(click.echo)
-    class_data.make(click.echo)
-    click.echo(f"Spark's classes, {class_data.path.stat().st_size / 1e6:.0f} MB, in {class_data.path}")
     if packages:
         settings = wiring.with_packages({"spark.jars.packages": ",".join(packages)}, click.echo)
         click.echo(f"packages: {settings['spark.jars']}")
+    class_data = wiring.class_data(click.echo)
+    class_data.make(click.echo)
+    click.echo(f"Spark's classes, {class_data.path.stat().st_size / 1e6:.0f} MB, in {class_data.path}")

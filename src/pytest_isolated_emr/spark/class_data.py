@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from pytest_isolated_emr.errors import SparkNotStarted
 from pytest_isolated_emr.spark import launch, properties
@@ -68,37 +69,43 @@ class ClassData:
                 made.replace(self.path)
 
     def _train(self, work: Path, made: Path) -> None:
-        environ = self._prepare(work, made)
+        log = work / "log"
+        try:
+            with log.open("wb") as output:
+                self._run_jvm(work, self._prepare(work, made), output)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise self._failed(str(error), log) from error
+        if not made.is_file():
+            raise self._failed("the JVM wrote no archive", log)
+
+    def _run_jvm(self, work: Path, environ: dict[str, str], output: IO[bytes]) -> None:
+        """Run a JVM from its start to its own end, used in between."""
         printed = subprocess.run(
             launch.launcher_command(self._installation.home, environ),
             env=environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            stderr=output,
+            timeout=_SECONDS,
             check=True,
         )
-        log = work / "log"
-        with log.open("wb") as output:
-            jvm = subprocess.Popen(
-                launch.jvm_command(printed.stdout, work / "conf"),
-                env=environ,
-                cwd=work,
-                # It ends with whoever holds the other end, however that ends.
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-            )
-            try:
-                self._use(jvm, work, environ, output.fileno())
-                assert jvm.stdin is not None
-                jvm.stdin.close()
-                jvm.wait(_SECONDS)
-            except (OSError, subprocess.SubprocessError) as error:
-                raise self._failed(str(error), log) from error
-            finally:
-                jvm.kill()
-                jvm.wait()
-        if not made.is_file():
-            raise self._failed("the JVM wrote no archive", log)
+        jvm = subprocess.Popen(
+            launch.jvm_command(printed.stdout, work / "conf"),
+            env=environ,
+            cwd=work,
+            # It ends with whoever holds the other end, however that ends.
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            self._use(jvm, work, environ, output)
+            assert jvm.stdin is not None
+            jvm.stdin.close()
+            jvm.wait(_SECONDS)
+        finally:
+            jvm.kill()
+            jvm.wait()
 
     def _prepare(self, work: Path, made: Path) -> dict[str, str]:
         """Write the settings of the JVM, and return its environment."""
@@ -123,7 +130,9 @@ class ClassData:
             "_PYSPARK_DRIVER_CONN_INFO_PATH": str(work / "gateway"),
         }
 
-    def _use(self, jvm: subprocess.Popen[bytes], work: Path, environ: dict[str, str], output: int) -> None:
+    def _use(
+        self, jvm: subprocess.Popen[bytes], work: Path, environ: dict[str, str], output: IO[bytes]
+    ) -> None:
         connection_file = work / "gateway"
         deadline = time.monotonic() + _SECONDS
         while not connection_file.exists():
