@@ -21,7 +21,7 @@ from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError
 from pytest_isolated_emr.scratches import Scratches
 from pytest_isolated_emr.session import OWNER, Session, session_to_join
 from pytest_isolated_emr.settings import Settings
-from pytest_isolated_emr.spark.properties import split_protected
+from pytest_isolated_emr.spark import properties
 from pytest_isolated_emr.spark.runtime import SparkRuntime, import_pyspark
 from pytest_isolated_emr.spark.wiring import SparkWiring
 from pytest_isolated_emr.tests_spark import TestsSpark
@@ -95,12 +95,17 @@ class IsolatedRun:
     # pytest's moments
 
     def pytest_report_header(self) -> str:
-        """Say what the run has."""
+        """Say what the run has, and why it is slow to start if it is."""
         python = ".".join(str(part) for part in sys.version_info[:3])
-        return (
-            f"isolated-emr: {self._session.backend}, Spark {self._wiring.installation.version}, "
-            f"Java {self._wiring.java.version}, Python {python}, run {self._session.run_id}"
-        )
+        parts = [
+            f"isolated-emr: {self._session.backend}",
+            f"Spark {self._wiring.installation.version}",
+            f"Java {self._wiring.java.version}",
+            f"Python {python}",
+            f"run {self._session.run_id}",
+            self._wiring.slow_start(),
+        ]
+        return ", ".join(filter(None, parts))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
@@ -182,11 +187,11 @@ class IsolatedRun:
         own = self._wiring.defaults(self._session, self._progress, self._note)
         conf = dict(own)
         self._config.hook.pytest_isolated_emr_spark_conf(config=self._config, conf=conf)
-        held, left_out = split_protected({key: str(value) for key, value in conf.items()})
+        held, left_out = properties.split_protected({key: str(value) for key, value in conf.items()})
         for key in left_out:
             if conf[key] != own.get(key):
                 self._note(f"{key}: set by a conftest, left out, as it would lead out of the session")
-        return own | held
+        return properties.merged(own, held)
 
     def _progress(self, text: str) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")

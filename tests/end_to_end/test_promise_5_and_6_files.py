@@ -27,6 +27,11 @@ def test_retention(scratch, s3, outcome):
     s3.put_object(Bucket=scratch.bucket, Key=f"{scratch.prefix}/sub/remote.txt", Body=outcome.encode())
     assert outcome == "passes"
 
+def test_artifacts(spark):
+    # pyspark 3.5 has them over Connect only.
+    if spark.version >= "4":
+        spark.addArtifacts("data.txt", file=True)
+
 def test_a_relative_path_is_the_projects(spark):
     assert spark.read.text("data.txt").count() == 2
 """
@@ -41,7 +46,7 @@ def test_the_project_stays_clean_and_failed_scratch_is_kept(project, tmp_path, h
     (project / "test_it.py").write_text(SUITE)
     before = sorted(project.rglob("*"))
     finished = run_pytest("--isolated-emr", PRECIOUS=str(precious))
-    assert "1 failed, 4 passed" in finished.output, finished.output
+    assert "1 failed, 5 passed" in finished.output, finished.output
     assert sorted(project.rglob("*")) == before
     assert (precious / "file").read_text() == "mine"
 

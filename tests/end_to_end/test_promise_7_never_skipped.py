@@ -76,7 +76,9 @@ def test_jars_that_cannot_be_fetched(run_pytest, project, tmp_path):
     home = tmp_path / "empty"
     # Neither is there a local Maven repository.
     finished = run_pytest("--isolated-emr", ISOLATED_EMR_HOME=str(home), HOME=str(tmp_path))
-    assert_refused(finished, "IE107", "isolated-emr fetch", str(home))
+    assert_refused(
+        finished, "IE107", "isolated-emr fetch", str(home), "slow start: its jars are fetched first"
+    )
     assert not list(home.glob("sessions/*"))
 
 
@@ -86,7 +88,9 @@ def test_offline_with_the_jars_cached(run_pytest, project):
     (project / "test_it.py").write_text(
         "def test_it(isolated_emr): isolated_emr._session.client.request('spark_gateway')\n"
     )
-    run_pytest("--isolated-emr", JAVA_TOOL_OPTIONS=proxy).assert_passed(1)
+    finished = run_pytest("--isolated-emr", JAVA_TOOL_OPTIONS=proxy)
+    finished.assert_passed(1)
+    assert "slow start: no archive of Spark's classes (isolated-emr fetch makes one)" in finished.output
 
 
 @pytest.mark.parametrize(

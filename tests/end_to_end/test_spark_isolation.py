@@ -226,3 +226,17 @@ def test_pdb_works(project, start_pytest):
     output, _ = process.communicate("p spark.range(5).count() + 1000\nq\n", timeout=TIMEOUT)
     assert "(Pdb)" in output, output
     assert "1005" in output, output
+
+
+def test_a_conftest_that_replaces_what_belongs_together(project, run_pytest):
+    (project / "conftest.py").write_text(
+        "def pytest_isolated_emr_spark_conf(config, conf):\n"
+        "    conf['spark.driver.extraClassPath'] = '/nowhere/*'\n"
+        "    conf['spark.driver.defaultJavaOptions'] = '-Dmine=1'\n"
+    )
+    (project / "test_it.py").write_text(
+        "def test_it(spark, scratch):\n"
+        "    spark.range(3).write.parquet(scratch.uri)\n"
+        "    assert spark._jvm.System.getProperty('mine') == '1'\n"
+    )
+    run_pytest("--isolated-emr").assert_passed(1)

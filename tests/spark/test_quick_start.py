@@ -46,3 +46,8 @@ def test_what_belongs_together_is_joined_and_what_leads_out_is_left_out():
         "spark.driver.extraClassPath": "/jars/*:/mine",
         "spark.app.name": "b",
     }
+
+
+def test_what_the_user_joined_already_is_not_joined_again():
+    key = "spark.driver.extraClassPath"
+    assert properties.merged({key: "/jars/*"}, {key: "/mine:/jars/*"}) == {key: "/mine:/jars/*"}

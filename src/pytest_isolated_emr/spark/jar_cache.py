@@ -54,6 +54,16 @@ def cached_sets(cache: Path) -> list[JarSet]:
     return [_load(manifest.parent) for manifest in sorted(cache.glob(f"[!.]*/{_MANIFEST}"))]
 
 
+def find(cache: Path, name: str) -> JarSet | None:
+    """Return the set of a name if it is there and whole.
+
+    :param cache: the directory that holds sets of jars.
+    :param name: the set's name.
+    """
+    directory = cache / name
+    return None if _problems(directory, full=False) else _load(directory)
+
+
 def cached(
     cache: Path, name: str, fill: Callable[[Path, Path], None], progress: Callable[[str], None]
 ) -> JarSet:
@@ -65,10 +75,11 @@ def cached(
     :param progress: told if another process is waited for.
     :raises StateRootUnusable: the cache cannot be written.
     """
-    directory = cache / name
     # The usual case, without a lock: a cache that is baked into an image may be read-only.
-    if not _problems(directory, full=False):
-        return _load(directory)
+    found = find(cache, name)
+    if found:
+        return found
+    directory = cache / name
     try:
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(cache / f"{name}.lock", progress):

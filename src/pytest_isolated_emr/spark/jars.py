@@ -15,11 +15,11 @@ from pathlib import Path
 from pytest_isolated_emr.errors import JarsUnavailable, UnsupportedSpark
 from pytest_isolated_emr.spark import ivy
 from pytest_isolated_emr.spark.installation import SparkInstallation
-from pytest_isolated_emr.spark.jar_cache import JarSet, cached, cached_sets, verify
+from pytest_isolated_emr.spark.jar_cache import JarSet, cached, cached_sets, find, verify
 from pytest_isolated_emr.spark.java import Java
 from pytest_isolated_emr.spark.redirect import JAR_NAME, build_redirect, sources_digest
 
-__all__ = ["PROVIDED_BY_S3_JARS", "JarSet", "cached_sets", "packages", "s3_jars", "verify"]
+__all__ = ["PROVIDED_BY_S3_JARS", "JarSet", "cached_s3_jars", "cached_sets", "packages", "s3_jars", "verify"]
 
 #: What :func:`s3_jars` stands in for. A suite that asks for these in ``spark.jars.packages`` has S3 already,
 #: and would get several hundred megabytes of bundle: pass them as ``excludes``.
@@ -85,8 +85,7 @@ def s3_jars(
     :raises UnsupportedSpark: Spark was built with a Hadoop whose S3A is too old.
     """
     modules, sdk = _s3_modules(installation)
-    excludes = sorted({*_SPARK_HAS, *(("*", name) for name in _names_of_jars(installation.jars_dir))})
-    key = _digest(_FORMAT, [str(module) for module in modules], excludes, sources_digest())
+    excludes = _s3_excludes(installation)
 
     def fill(work: Path, jars: Path) -> None:
         sources = ivy.Sources(mirrors=tuple(repositories))
@@ -94,7 +93,17 @@ def s3_jars(
         progress("compiling the redirect of AWS clients")
         build_redirect(sdk, installation, java, sorted(jars.glob("*.jar")), jars / JAR_NAME)
 
-    return cached(cache, f"s3-hadoop-{installation.hadoop_version}-{key}", fill, progress)
+    return cached(cache, _s3_name(installation), fill, progress)
+
+
+def cached_s3_jars(installation: SparkInstallation, cache: Path) -> JarSet | None:
+    """Return what :func:`s3_jars` would return without fetching anything; ``None`` if it would have to.
+
+    :param installation: the Spark that they are for.
+    :param cache: the directory that holds sets of jars.
+    :raises UnsupportedSpark: Spark was built with a Hadoop whose S3A is too old.
+    """
+    return find(cache, _s3_name(installation))
 
 
 def packages(
@@ -175,6 +184,16 @@ def _retrieve(
             "`isolated-emr fetch --repository URL`. Both fill that directory, which can also be copied from "
             "another machine. JAVA_TOOL_OPTIONS names a proxy: -Dhttps.proxyHost=… -Dhttps.proxyPort=….",
         ) from None
+
+
+def _s3_name(installation: SparkInstallation) -> str:
+    modules = [str(module) for module in _s3_modules(installation)[0]]
+    key = _digest(_FORMAT, modules, _s3_excludes(installation), sources_digest())
+    return f"s3-hadoop-{installation.hadoop_version}-{key}"
+
+
+def _s3_excludes(installation: SparkInstallation) -> list[tuple[str, str]]:
+    return sorted({*_SPARK_HAS, *(("*", name) for name in _names_of_jars(installation.jars_dir))})
 
 
 def _s3_modules(installation: SparkInstallation) -> tuple[list[ivy.Module], int]:

@@ -111,11 +111,8 @@ def merged(defaults: Mapping[str, str], options: Mapping[str, str]) -> dict[str,
     :param options: the user's; those that lead out of the session are left out.
     """
     both = {**defaults, **split_protected(options)[0]}
-    for key, separator in (
-        ("spark.driver.extraClassPath", os.pathsep),
-        ("spark.driver.defaultJavaOptions", " "),
-    ):
-        if key in options and key in defaults:
+    for key, separator in (("spark.driver.extraClassPath", os.pathsep), (_OPTIONS, " ")):
+        if key in options and defaults.get(key, "") not in options[key]:
             both[key] = f"{defaults[key]}{separator}{options[key]}"
     return both
 

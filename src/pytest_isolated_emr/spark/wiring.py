@@ -50,6 +50,15 @@ class SparkWiring:
             progress=progress,
         )
 
+    def slow_start(self) -> str:
+        """Return why Spark starts later than it could, and what to do; empty if it does not."""
+        jar_set = jars.cached_s3_jars(self.installation, self._cache)
+        if jar_set is None:
+            return "slow start: its jars are fetched first"
+        if not ClassData(self._archives, self.installation, self.java, jar_set).path.is_file():
+            return "slow start: no archive of Spark's classes (isolated-emr fetch makes one)"
+        return ""
+
     def defaults(
         self, session: Session, progress: Callable[[str], None], note: Callable[[str], None]
     ) -> Properties:
