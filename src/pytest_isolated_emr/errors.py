@@ -151,3 +151,15 @@ class CommandNotFound(IsolatedEmrError):
     """``isolated-emr exec`` was given a command that cannot be started."""
 
     code = "IE302"
+
+
+class StepFailed(IsolatedEmrError):
+    """A step that ``run_step`` ran did not complete."""
+
+    code = "IE401"
+
+
+class ClusterFailed(IsolatedEmrError):
+    """A cluster that ``make_cluster`` made ended before it was ready."""
+
+    code = "IE402"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_isolated_emr.environment import Environment
     from pytest_isolated_emr.run import IsolatedRun
     from pytest_isolated_emr.scratch import Scratch
+    from pytest_isolated_emr.tests_clusters import StepResult
 
 _RUN_PLUGIN = "isolated_emr_run"
 
@@ -75,9 +76,52 @@ def s3(request: pytest.FixtureRequest) -> Any:
     return _run(request).environment.client("s3")
 
 
+@pytest.fixture(scope="session")
+def emr(request: pytest.FixtureRequest) -> Any:
+    """A boto3 EMR client of the run's private AWS, whose clusters run their steps."""
+    return _run(request).environment.client("emr")
+
+
+@pytest.fixture(scope="session")
+def emr_cluster(request: pytest.FixtureRequest) -> str:
+    """The id of a waiting EMR cluster that all tests of this process share."""
+    return _run(request).tests_clusters.make_cluster()
+
+
+@pytest.fixture
+def make_cluster(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]:
+    """A factory of EMR clusters for this test: it takes RunJobFlow's arguments and returns a cluster's id."""
+    clusters = _run(request).tests_clusters
+    made: list[str] = []
+
+    def make(**run_job_flow: Any) -> str:
+        made.append(clusters.make_cluster(**run_job_flow))
+        return made[-1]
+
+    yield make
+    for cluster_id in made:
+        clusters.terminate(cluster_id)
+
+
+@pytest.fixture
+def run_step(request: pytest.FixtureRequest) -> Callable[..., StepResult]:
+    """Run a command as a step of ``emr_cluster``, and return its output: ``run_step("spark-submit", job)``."""
+    clusters = _run(request).tests_clusters
+
+    def run(*command: str, cluster: str = "", **options: Any) -> StepResult:
+        on = cluster or request.getfixturevalue("emr_cluster")
+        return clusters.run_step(on, *command, **options)
+
+    return run
+
+
 _FIXTURES = {
     "aws_client": aws_client,
+    "emr": emr,
+    "emr_cluster": emr_cluster,
     "isolated_emr": isolated_emr,
+    "make_cluster": make_cluster,
+    "run_step": run_step,
     "s3": s3,
     "scratch": scratch,
     "session_scratch": session_scratch,

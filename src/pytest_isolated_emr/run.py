@@ -24,6 +24,7 @@ from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spark import properties
 from pytest_isolated_emr.spark.runtime import SparkRuntime, import_pyspark
 from pytest_isolated_emr.spark.wiring import SparkWiring
+from pytest_isolated_emr.tests_clusters import TestsClusters
 from pytest_isolated_emr.tests_spark import TestsSpark
 
 _FAILED = pytest.StashKey[bool]()
@@ -57,6 +58,7 @@ class IsolatedRun:
         self.scratches = Scratches(session, is_kept=self._is_kept, on_kept=self._on_kept)
         self.environment = Environment(session, self._spark_conf, self.scratches.of_session)
         self.tests_spark = TestsSpark(self._runtime)
+        self.tests_clusters = TestsClusters(session)
 
     @classmethod
     def start(cls, config: pytest.Config) -> None:
@@ -116,6 +118,8 @@ class IsolatedRun:
                 if not self._config.pluginmanager.hasplugin("dsession"):
                     self._runtime.start()
                 self._wiring.write_configuration(Path(os.environ["SPARK_CONF_DIR"]), self._spark_conf())
+                if self._session.worker == OWNER:
+                    self._offer_spark()
         except IsolatedEmrError as error:
             pytest.exit(str(error), returncode=EXIT_NO_ENVIRONMENT)
 
@@ -132,6 +136,7 @@ class IsolatedRun:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Give the test a Spark that lives, with the settings that it is marked with."""
+        self.tests_clusters.forget()
         self.tests_spark.prepare(item)
 
     @pytest.hookimpl(wrapper=True)
@@ -151,6 +156,7 @@ class IsolatedRun:
             item.stash[_FAILED] = True
             try:
                 report.sections.extend(self.tests_spark.report())
+                report.sections.extend(self.tests_clusters.report())
             except errors.KeeperDied as error:
                 report.sections.append(("isolated-emr", str(error)))
         return report  # type: ignore[return-value]
@@ -192,6 +198,11 @@ class IsolatedRun:
             if conf[key] != own.get(key):
                 self._note(f"{key}: set by a conftest, left out, as it would lead out of the session")
         return properties.merged(own, held)
+
+    def _offer_spark(self) -> None:
+        """Tell the keeper what Spark the session's EMR clusters use."""
+        spark = self._wiring.cluster_spark(self._spark_conf(), os.environ, self._progress)
+        self._session.client.request("offer_spark", spark=spark.to_message())
 
     def _progress(self, text: str) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")

@@ -320,7 +320,11 @@ def test_motos_control_service_has_no_application() -> None:
     for name in ("moto_api", "moto_api._internal"):
         answers: list[str] = []
         environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/moto-api/reset"}
-        list(app_for_service(name)(environ, lambda status, headers, seen=answers: seen.append(status)))
+        list(
+            app_for_service(name, lambda: None)(
+                environ, lambda status, headers, seen=answers: seen.append(status)
+            )
+        )
         assert answers == ["403 Forbidden"]
 
 

@@ -106,7 +106,7 @@ def test_nothing_but_the_names_is_taken_over(home: Path, tmp_path: Path) -> None
     show(tmp_path / "aws", {"HOME": str(home)})
     written = (tmp_path / "aws" / "config").read_text() + (tmp_path / "aws" / "credentials").read_text()
     settings = {line.partition("=")[0].strip() for line in written.splitlines() if "=" in line}
-    assert settings == {"region", "aws_access_key_id", "aws_secret_access_key"}
+    assert settings == {"data_path", "region", "aws_access_key_id", "aws_secret_access_key"}
     assert "REAL" not in written
 
 

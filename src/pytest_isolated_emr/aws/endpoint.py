@@ -16,6 +16,7 @@ import sys
 import threading
 import traceback
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,12 @@ class EndpointSettings:
 
     :param credentials: the session's key and region.
     :param buckets: the buckets to make.
+    :param session_directory: the session's; None where there is no keeper for EMR clusters.
     """
 
     credentials: SessionCredentials
     buckets: tuple[Bucket, ...]
+    session_directory: Path | None = None
 
     @classmethod
     def from_json(cls, line: str) -> EndpointSettings:
@@ -59,7 +62,8 @@ class EndpointSettings:
             Bucket(bucket["name"], Path(bucket["directory"]) if bucket.get("directory") else None)
             for bucket in message.get("buckets", ())
         ]
-        return cls(credentials, tuple(buckets))
+        directory = message.get("session_directory")
+        return cls(credentials, tuple(buckets), Path(directory) if directory else None)
 
 
 def main() -> int:
@@ -143,12 +147,24 @@ def _make_server(fd: int, settings: EndpointSettings) -> Any:
     handed_out = HandedOutKeys()
     handed_out.install()
     _make_buckets(settings)
-    moto_app = with_errors_in_protocol(with_buckets_in_path(DomainDispatcherApplication(app_for_service)))
+    dispatcher = DomainDispatcherApplication(
+        partial(app_for_service, install_emr=partial(_install_emr, settings.session_directory))
+    )
+    moto_app = with_errors_in_protocol(with_buckets_in_path(dispatcher))
     app = KeyCheck(moto_app, settings.credentials, handed_out.accepts)
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietRequestHandler, fd=fd)
     # The server has a duplicate of its own, which children do not inherit.
     socket.close(fd)
     return server
+
+
+@cache
+def _install_emr(session_directory: Path | None) -> None:
+    # Without a session there is nobody to run steps: what is left is moto's own EMR.
+    if session_directory is not None:
+        from pytest_isolated_emr.emr.service import install
+
+        install(session_directory)
 
 
 def _make_buckets(settings: EndpointSettings) -> None:

@@ -46,20 +46,21 @@ class EndpointProcess:
         self,
         *,
         journal: Journal,
-        temporary: Path,
+        session_directory: Path,
         buckets: Sequence[dict[str, Any]],
         variables: dict[str, str],
     ) -> None:
         """Start the process; :meth:`ready` waits for it.
 
         :param journal: the session's.
-        :param temporary: a directory for large objects.
+        :param session_directory: the session's; large objects are in its directory ``endpoint``.
         :param buckets: made and filled before the first request is answered: ``name`` and ``directory`` of each.
         :param variables: mark the process as the session's.
         """
         environ = {
             name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))
         }
+        temporary = session_directory / "endpoint"
         environ |= variables | {"TMPDIR": str(temporary)}
         self._child = await children.start(
             "endpoint",
@@ -78,6 +79,7 @@ class EndpointProcess:
             "secret_access_key": self._credentials.secret_access_key,
             "region": self._credentials.region,
             "buckets": list(buckets),
+            "session_directory": str(session_directory),
         }
         assert self._child.process.stdin is not None
         self._child.process.stdin.write(json.dumps(opening).encode() + b"\n")

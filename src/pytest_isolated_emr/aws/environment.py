@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from .credentials import SessionCredentials
+from .waiters import write_quick_waiters
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SECTION = re.compile(r"\s*\[(?P<title>[^\]]+)\]")
@@ -48,6 +49,7 @@ class AwsEnvironment:
         """
         machine = self._machine
         config, credentials = self._write_files(profile_names(machine))
+        write_quick_waiters(self._directory / "data")
         port = urlsplit(self._endpoint_url).port
         variables = {
             "AWS_ENDPOINT_URL": self._endpoint_url,
@@ -80,10 +82,14 @@ class AwsEnvironment:
             f"aws_access_key_id = {self._credentials.access_key_id}\n"
             f"aws_secret_access_key = {self._credentials.secret_access_key}\n"
         )
+        # Not the variable AWS_DATA_PATH: with it boto3 no longer says at once that a profile is missing.
+        data = os.pathsep.join(
+            filter(None, [str(self._directory / "data"), self._machine.get("AWS_DATA_PATH")])
+        )
         config_text, credentials_text = "", ""
         for profile in profiles:
             title = profile if profile == "default" else f"profile {shlex.quote(profile)}"
-            config_text += f"[{title}]\nregion = {self._credentials.region}\n"
+            config_text += f"[{title}]\nregion = {self._credentials.region}\ndata_path = {data}\n"
             credentials_text += f"[{profile}]\n{keys}"
         _write_private(config, config_text)
         _write_private(credentials, credentials_text)

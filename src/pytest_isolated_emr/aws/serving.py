@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
@@ -37,14 +37,19 @@ class QuietRequestHandler(MotoRequestHandler):  # type: ignore[misc]
         """Log nothing of what the server says about broken connections and malformed requests."""
 
 
-def app_for_service(service: str) -> WsgiApp:
+def app_for_service(service: str, install_emr: Callable[[], None]) -> WsgiApp:
     """Return the application of one of moto's services.
 
     Every way to a service ends here, so that moto's control paths stay closed even if the check that comes
     first misses a spelling.
 
     :param service: moto's name of it.
+    :param install_emr: puts our EMR in the place of moto's, once; not at the start, as its import takes most of a
+        second.
     """
+    # CloudFormation makes clusters too.
+    if service in ("emr", "cloudformation"):
+        install_emr()
     if service.startswith("moto_api"):
         return lambda environ, start_response: respond(environ, start_response, CONTROL_PATH)
     app: WsgiApp = create_backend_app(service)

@@ -29,8 +29,30 @@ class SparkRequest:
     timeout: float
 
 
+@dataclass(frozen=True)
+class CommandRequest:
+    """What a command of an EMR cluster is started with: a step or a bootstrap action.
+
+    :param cluster: the cluster's id, which marks the process and all that descends from it.
+    :param name: what it is, such as ``step s-2V3J7…``.
+    :param command: the program and its arguments; no secret may be among them.
+    :param environ: the environment of the process.
+    :param cwd: its working directory.
+    :param stdout: a file that takes its standard output.
+    :param stderr: a file that takes its standard error.
+    """
+
+    cluster: str
+    name: str
+    command: tuple[str, ...]
+    environ: dict[str, str] = field(repr=False)
+    cwd: Path
+    stdout: Path
+    stderr: Path
+
+
 class Backend(Protocol):
-    """Starts and ends Spark, one for each xdist worker (or the only process) of a session."""
+    """Starts and ends Spark, one for each xdist worker (or the only process) of a session, and clusters' commands."""
 
     async def start_spark(self, worker: str, request: SparkRequest) -> None:
         """Begin to start Spark for a worker, in place of the one that it has; return at once."""
@@ -46,6 +68,18 @@ class Backend(Protocol):
 
     async def end_worker(self, worker: str) -> list[str]:
         """End all that a worker has, and return what could not be ended."""
+
+    async def run_command(self, request: CommandRequest) -> int:
+        """Run a command of a cluster to its end, and return its exit code, negative for a signal.
+
+        :raises OSError: it cannot be started.
+        """
+
+    def signal_command(self, cluster: str, name: str, number: int) -> bool:
+        """Send a signal to a running command of a cluster and what descends from it; tell whether there is one."""
+
+    async def end_cluster(self, cluster: str) -> list[str]:
+        """End all that a cluster's commands started, and return what could not be ended."""
 
     async def close(self) -> list[str]:
         """End all that the backend started, and return what could not be ended."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.backends.base import SparkRequest
+from pytest_isolated_emr.backends.base import CommandRequest, SparkRequest
+from pytest_isolated_emr.backends.local_commands import LocalCommands
 from pytest_isolated_emr.keeper import children
 from pytest_isolated_emr.keeper.children import Child
 from pytest_isolated_emr.lifecycle.journal import Journal
@@ -34,7 +35,7 @@ class _Jvm:
 
 
 class LocalBackend:
-    """Starts a JVM for each worker that asks for one.
+    """Starts a JVM for each worker that asks for one, and the commands of EMR clusters.
 
     :param directory: the session's directory.
     :param journal: the session's.
@@ -47,6 +48,7 @@ class LocalBackend:
         self._variables = variables
         self._jvms: dict[str, _Jvm] = {}
         self._started = 0
+        self._commands = LocalCommands(journal, variables)
 
     async def start_spark(self, worker: str, request: SparkRequest) -> None:
         """Start a JVM for a worker, in place of the one that it has."""
@@ -95,9 +97,23 @@ class LocalBackend:
             jvm.gateway.cancel()
         return [] if jvm.child is None else await jvm.child.end()
 
+    async def run_command(self, request: CommandRequest) -> int:
+        """Run a command of a cluster to its end, and return its exit code, negative for a signal."""
+        return await self._commands.run(request)
+
+    def signal_command(self, cluster: str, name: str, number: int) -> bool:
+        """Send a signal to a running command of a cluster, and tell whether there is one."""
+        return self._commands.signal(cluster, name, number)
+
+    async def end_cluster(self, cluster: str) -> list[str]:
+        """End all that a cluster's commands started, and return what could not be ended."""
+        return await self._commands.end_cluster(cluster)
+
     async def close(self) -> list[str]:
-        """End every JVM, and return what could not be ended."""
-        results = await asyncio.gather(*(self.end_worker(worker) for worker in list(self._jvms)))
+        """End every JVM and every cluster's commands, and return what could not be ended."""
+        results = await asyncio.gather(
+            self._commands.close(), *(self.end_worker(worker) for worker in list(self._jvms))
+        )
         return [problem for problems in results for problem in problems]
 
     async def _launch(self, jvm: _Jvm) -> dict[str, Any]:

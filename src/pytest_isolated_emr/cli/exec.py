@@ -40,7 +40,10 @@ def exec_(backend: str, region: str | None, command: tuple[str, ...]) -> None:
     session = Session.start(settings, sys.argv, Session.launch_keeper())
     try:
         session.environment_guard().apply()
-        wiring.write_configuration(session.worker_directory / "conf", wiring.defaults(session, _say, _say))
+        conf = wiring.defaults(session, _say, _say)
+        wiring.write_configuration(session.worker_directory / "conf", conf)
+        spark = wiring.cluster_spark(conf, os.environ, _say)
+        session.client.request("offer_spark", spark=spark.to_message())
         session.client.request("ready")
         code = _run(session, command)
         problems = session.client.request("close")["problems"]

@@ -17,7 +17,8 @@ def main() -> None:
     lifeline.set_inheritable(False)
     # Whoever wants the session to end ends pytest; a stray signal to a whole group must not stop the cleaning.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+        # Not SIG_IGN, which what the keeper starts would inherit: no step could be cancelled.
+        signal.signal(number, lambda _number, _frame: None)
     become_subreaper()
     asyncio.run(Keeper(lifeline).run())
 

@@ -15,7 +15,8 @@ from pytest_isolated_emr.lifecycle.processes import ProcessIdentity, end_tree, r
 class Child:
     """A running child of the keeper.
 
-    :param process: the process, its standard input a pipe that only the keeper holds: it ends with the keeper.
+    :param process: the process, its standard input a pipe that only the keeper holds (it ends with the keeper), or
+        nothing.
     :param identity: what tells it from a later process of the same pid.
     """
 
@@ -26,6 +27,12 @@ class Child:
         self.identity = identity
         self._journal = journal
         self._entry = entry
+
+    async def wait(self) -> int:
+        """Wait until the process has ended by itself, and return its exit code, negative for a signal."""
+        returncode = await self.process.wait()
+        self._journal.removed(self._entry)
+        return returncode
 
     async def end(self) -> list[str]:
         """End the process and its descendants.
@@ -49,6 +56,7 @@ async def start(
     environ: Mapping[str, str],
     cwd: Path,
     log: Path,
+    stdin: int = subprocess.PIPE,
     stdout: int | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Child:
@@ -60,7 +68,8 @@ async def start(
     :param environ: the whole environment.
     :param cwd: the working directory.
     :param log: takes what it prints.
-    :param stdout: ``subprocess.PIPE`` to read its standard output instead.
+    :param stdin: ``subprocess.DEVNULL`` for a program that may read it; a pipe tells it when the keeper ends.
+    :param stdout: ``subprocess.PIPE`` or a descriptor, for its standard output instead of the log.
     :param pass_fds: descriptors that it inherits.
     :raises OSError: the program cannot be started.
     """
@@ -68,7 +77,7 @@ async def start(
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             *command,
-            stdin=subprocess.PIPE,
+            stdin=stdin,
             stdout=output if stdout is None else stdout,
             stderr=output,
             env=dict(environ),
@@ -77,8 +86,7 @@ async def start(
             # A group of its own: Ctrl-C in the terminal does not reach it.
             start_new_session=True,
         )
-    # The child cannot be reaped before this: the event loop does that, and it is busy here.
-    identity = ProcessIdentity.of(process.pid)
+    identity = ProcessIdentity.of_child(process.pid)
     journal.created(entry, **identity.to_dict())
     # Short of memory, the kernel shall take these before the keeper.
     raise_oom_score(process.pid)

@@ -21,6 +21,7 @@ from pytest_isolated_emr.aws.endpoint_process import EndpointProcess
 from pytest_isolated_emr.backends import BACKENDS
 from pytest_isolated_emr.backends.base import Backend, SparkRequest
 from pytest_isolated_emr.keeper import messages, teardown
+from pytest_isolated_emr.keeper.clusters import ENDPOINT, ClusterService
 from pytest_isolated_emr.keeper.messages import Message
 from pytest_isolated_emr.lifecycle.processes import RUN_ID_VARIABLE, ProcessIdentity
 from pytest_isolated_emr.lifecycle.run_id import new_run_id, started_at
@@ -43,6 +44,7 @@ class Keeper:
         self._keep = False
         self._backend: Backend | None = None
         self._endpoint: EndpointProcess | None = None
+        self._clusters: ClusterService | None = None
         self._adopted: list[ProcessIdentity] = []
         self._teardown: asyncio.Task[list[str]] | None = None
 
@@ -95,21 +97,22 @@ class Keeper:
     async def _open(self, opening: Message) -> None:
         """Create what every session has; the order is that of the journal."""
         path, journal = self._directory.path, self._directory.journal
-        for name in ("logs", "endpoint", "scratch", "workers", "jvms", "aws"):
+        for name in ("logs", "endpoint", "scratch", "workers", "jvms", "aws", "clusters"):
             entry = journal.intend("directory", name)
             (path / name).mkdir(mode=0o700)
             journal.created(entry)
         self._log_to(path / "logs" / "keeper.log")
         self._variables = {RUN_ID_VARIABLE: self._directory.run_id}
         self._credentials = SessionCredentials.new(opening["region"])
+        self._backend = BACKENDS[opening["backend"]](path, journal, self._variables)
+        self._clusters = ClusterService(self._backend)
         self._endpoint = EndpointProcess(self._credentials, path / "logs" / "endpoint.log")
         await self._endpoint.start(
             journal=journal,
-            temporary=path / "endpoint",
+            session_directory=path,
             buckets=[{"name": self.bucket, "directory": None}, *opening["buckets"]],
             variables=self._variables,
         )
-        self._backend = BACKENDS[opening["backend"]](path, journal, self._variables)
         self._listener = await asyncio.start_unix_server(
             self._serve_worker, sock=messages.bind(path), limit=messages.MAX_LINE
         )
@@ -173,7 +176,11 @@ class Keeper:
             hello = messages.decode(line)
             worker = hello["worker"]
             writer.write(messages.encode({"id": hello["id"], **self._describe()}))
-            await self._serve(reader, writer, worker)
+            if worker == ENDPOINT:
+                assert self._clusters is not None
+                await self._clusters.serve(reader, writer)
+            else:
+                await self._serve(reader, writer, worker)
         finally:
             writer.close()
             if worker and self._backend is not None and not self._over.is_set():
@@ -210,6 +217,10 @@ class Keeper:
                 return self._backend.spark_status(worker)
             case "end_spark":
                 return {"problems": await self._backend.end_worker(worker)}
+            case "offer_spark":
+                assert self._clusters is not None
+                self._clusters.offer_spark(request["spark"])
+                return {}
             case "adopt":
                 self._adopt(request["pid"])
                 return {}

@@ -57,6 +57,18 @@ class ProcessIdentity:
         return cls(boot_id(), pid, found.started)
 
     @classmethod
+    def of_child(cls, pid: int) -> ProcessIdentity:
+        """Return the identity of a process that was started just now, and may have ended and been reaped since.
+
+        :param pid: its number.
+        """
+        try:
+            return cls.of(pid)
+        except ProcessLookupError:
+            # No process was started at the boot itself: this one is never taken for another.
+            return cls(boot_id(), pid, 0)
+
+    @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> ProcessIdentity:
         """Read what :meth:`to_dict` gave.
 
@@ -113,10 +125,29 @@ def end_tree(
     return _wait_until_gone(members, KILL_WAIT_SECONDS)
 
 
+def signal_tree(identity: ProcessIdentity, number: int) -> None:
+    """Send a signal to a process and to all that descends from it now.
+
+    :param identity: the process; one that is gone, or whose pid is another's by now, is passed over.
+    :param number: the signal.
+    """
+    for member in _with_descendants([identity], ()):
+        _send(member, signal.Signals(number))
+
+
 def processes_of(run_id: str) -> list[ProcessIdentity]:
     """Find the running processes of this user that the keeper of a session started, directly or not.
 
     :param run_id: the session.
+    """
+    return processes_with(RUN_ID_VARIABLE, run_id)
+
+
+def processes_with(variable: str, value: str) -> list[ProcessIdentity]:
+    """Find the running processes of this user that were started with an environment variable.
+
+    :param variable: its name.
+    :param value: its value.
     """
     found = []
     for process in psutil.process_iter():
@@ -126,7 +157,7 @@ def processes_of(run_id: str) -> list[ProcessIdentity]:
                 continue
             # The identity first: what is read from a pid afterwards is checked against it when it is used.
             identity = ProcessIdentity.of(process.pid)
-            if process.environ().get(RUN_ID_VARIABLE) == run_id and identity.is_alive():
+            if process.environ().get(variable) == value and identity.is_alive():
                 found.append(identity)
     return found
 

@@ -9,17 +9,20 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pytest_isolated_emr.spark.java import find_java
 
 
-def launcher_command(spark_home: Path, environ: Mapping[str, str]) -> list[str]:
-    """Return the command that prints the command of a JVM for PySpark; :func:`jvm_command` reads it.
+def launcher_command(
+    spark_home: Path, environ: Mapping[str, str], arguments: Sequence[str] = ("pyspark-shell",)
+) -> list[str]:
+    """Return the command that prints the command of a JVM; :func:`jvm_command` reads it.
 
     :param spark_home: the directory of the Spark to run.
     :param environ: the JVM's environment; ``SPARK_CONF_DIR`` in it has the settings.
+    :param arguments: as ``spark-submit`` takes them; by default for a JVM that PySpark attaches to.
     :raises JavaNotFound: there is no Java.
     """
     return [
@@ -27,7 +30,7 @@ def launcher_command(spark_home: Path, environ: Mapping[str, str]) -> list[str]:
         # It lives for a moment: what would make it faster later only costs.
         *("-Xmx64m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData"),
         *("-cp", str(_launcher_jar(spark_home))),
-        *("org.apache.spark.launcher.Main", "org.apache.spark.deploy.SparkSubmit", "pyspark-shell"),
+        *("org.apache.spark.launcher.Main", "org.apache.spark.deploy.SparkSubmit", *arguments),
     ]
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.session import Session
 from pytest_isolated_emr.settings import Settings
@@ -93,6 +95,31 @@ class SparkWiring:
         :raises JarsUnavailable: the jars that it is for cannot be fetched.
         """
         return ClassData(self._archives, self.installation, self.java, self.fetch_jars(progress))
+
+    def cluster_spark(
+        self, settings: Properties, environ: Mapping[str, str], progress: Callable[[str], None]
+    ) -> ClusterSpark:
+        """Return the Spark that EMR clusters of the session use.
+
+        :param settings: the session's.
+        :param environ: the environment of its owner, as tests see it.
+        :param progress: is told what is being waited for.
+        :raises JarsUnavailable: the jars cannot be fetched.
+        """
+        class_data = self.class_data(progress)
+        return ClusterSpark(
+            version=self.installation.version,
+            home=str(self.installation.home),
+            java_home=str(self.java.home),
+            python=environ.get("PYSPARK_PYTHON", sys.executable),
+            properties=settings,
+            class_path=settings["spark.driver.extraClassPath"],
+            class_data=str(class_data.path) if class_data.options(settings) else None,
+            cores=properties.cores_for({}),
+            environ=dict(environ),
+            jar_cache=str(self._cache),
+            repositories=tuple(self._settings.repositories),
+        )
 
     def for_jvm(
         self, settings: Properties, environ: Mapping[str, str], progress: Callable[[str], None]

@@ -1,0 +1,79 @@
+"""Commands of EMR clusters on this machine: children of the keeper, each with all that it starts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+
+from pytest_isolated_emr.backends.base import CommandRequest
+from pytest_isolated_emr.keeper import children
+from pytest_isolated_emr.keeper.children import Child
+from pytest_isolated_emr.lifecycle.journal import Journal
+from pytest_isolated_emr.lifecycle.processes import end_tree, processes_with, signal_tree
+
+#: Marks what a cluster's commands start, and what that starts: it ends with the cluster, whatever its parent is.
+CLUSTER_VARIABLE = "ISOLATED_EMR_CLUSTER"
+
+
+class LocalCommands:
+    """Runs the commands of all clusters of a session.
+
+    :param journal: the session's.
+    :param variables: mark a process as the session's.
+    """
+
+    def __init__(self, journal: Journal, variables: dict[str, str]) -> None:
+        self._journal = journal
+        self._variables = variables
+        self._running: dict[tuple[str, str], Child] = {}
+        self._clusters: set[str] = set()
+
+    async def run(self, request: CommandRequest) -> int:
+        """Run a command to its end, and return its exit code, negative for a signal."""
+        key = (request.cluster, request.name)
+        self._clusters.add(request.cluster)
+        with request.stdout.open("ab") as output:
+            child = await children.start(
+                f"{request.cluster} {request.name}",
+                request.command,
+                journal=self._journal,
+                environ=request.environ | self._variables | {CLUSTER_VARIABLE: request.cluster},
+                cwd=request.cwd,
+                log=request.stderr,
+                stdin=subprocess.DEVNULL,
+                stdout=output.fileno(),
+            )
+        self._running[key] = child
+        try:
+            return await child.wait()
+        finally:
+            del self._running[key]
+
+    def signal(self, cluster: str, name: str, number: int) -> bool:
+        """Send a signal to a running command and what descends from it, and tell whether there is one."""
+        child = self._running.get((cluster, name))
+        if child is None:
+            return False
+        signal_tree(child.identity, number)
+        return True
+
+    async def end_cluster(self, cluster: str) -> list[str]:
+        """End all that a cluster's commands started, and return what could not be ended."""
+        if cluster not in self._clusters:
+            return []
+        # More than its children: a daemon that a bootstrap action started has the keeper for its parent.
+        found = await asyncio.to_thread(processes_with, CLUSTER_VARIABLE, cluster)
+        commands = {child.identity for child in self._running.values()}
+        left = await asyncio.to_thread(end_tree, found, 0.0)
+        for stray in set(found) - commands:
+            # An orphan is the keeper's child, as that is their subreaper; nobody else waits for it.
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(stray.pid, os.WNOHANG)
+        return [f"process {identity.pid} of {cluster}" for identity in left]
+
+    async def close(self) -> list[str]:
+        """End the commands of all clusters, and return what could not be ended."""
+        results = [await self.end_cluster(cluster) for cluster in self._clusters]
+        return [problem for problems in results for problem in problems]

@@ -1,0 +1,1 @@
+"""The private EMR: clusters whose steps run."""

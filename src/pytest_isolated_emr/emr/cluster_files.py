@@ -1,0 +1,196 @@
+"""A cluster's directory: its settings, its commands, its logs, and what its steps write."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import site
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+from pytest_isolated_emr.emr import configurations
+from pytest_isolated_emr.emr.cluster_directory import applications_of, directory_of, logs_of
+from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
+from pytest_isolated_emr.spark import properties
+
+#: Where a command of a cluster finds it.
+DIRECTORY_VARIABLE = "ISOLATED_EMR_CLUSTER_DIRECTORY"
+SPARK_FILE = "spark.json"
+
+#: Programs of EMR's instances, and the module below ``emr.commands`` that stands for each here.
+COMMANDS = {
+    "spark-submit": "spark_submit",
+    "spark-sql": "spark_sql",
+    "hadoop": "hadoop",
+    "hdfs": "hdfs",
+    "state-pusher-script": "state_pusher_script",
+    "sudo": "sudo",
+    "yum": "yum",
+    "dnf": "yum",
+}
+
+
+class ClusterFiles:
+    """The directory of one cluster.
+
+    :param session_directory: the session's.
+    :param cluster_id: the cluster.
+    """
+
+    def __init__(self, session_directory: Path, cluster_id: str) -> None:
+        self._session_directory = session_directory
+        self._cluster_id = cluster_id
+        self.path = directory_of(session_directory, cluster_id)
+        self.logs = logs_of(session_directory, cluster_id)
+        self.hdfs = self.path / "hdfs"
+        self.home = self.path / "home"
+        self.variables: dict[str, str] = {}
+
+    def make(
+        self, spark: ClusterSpark, asked: Sequence[dict[str, Any]]
+    ) -> configurations.AppliedConfigurations:
+        """Make the directory for a cluster that uses a Spark.
+
+        :param spark: the session's.
+        :param asked: RunJobFlow's Configurations.
+        :returns: what became of them.
+        """
+        for name in (
+            "applications",
+            "bootstrap",
+            "conf",
+            "derby",
+            "hdfs/tmp",
+            "hdfs/user/hadoop",
+            "home",
+            "local",
+            "logs",
+            "python",
+            "steps",
+            "tmp",
+        ):
+            (self.path / name).mkdir(parents=True, mode=0o700)
+        applied = configurations.apply(asked)
+        settings = properties.merged(self._settings(spark), applied.spark)
+        conf = self.path / "conf"
+        properties.write(conf / "spark-defaults.conf", settings)
+        _write_core_site(conf / "core-site.xml", settings)
+        if applied.log4j2:
+            configurations.write_log4j2(conf / "log4j2.properties", applied.log4j2)
+        described = spark.to_message() | {"properties": settings, "environ": {}}
+        ClusterSpark.from_message(described).write(self.path / SPARK_FILE)
+        self.variables = spark.environ | self._variables(spark) | applied.variables
+        return applied
+
+    def step_directory(self, step_id: str) -> Path:
+        """Return a step's working directory, made if it is not there.
+
+        :param step_id: the step.
+        """
+        directory = self.path / "steps" / step_id
+        directory.mkdir(exist_ok=True, mode=0o700)
+        return directory
+
+    def log_directory(self, *parts: str) -> Path:
+        """Return a directory of logs, made if it is not there.
+
+        :param parts: its place, as in the layout on S3.
+        """
+        directory = self.logs.joinpath(*parts)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return directory
+
+    def applications_of(self, step_id: str) -> list[str]:
+        """Return the ids of the applications that a step submitted, in their order.
+
+        :param step_id: the step.
+        """
+        return applications_of(self._session_directory, self._cluster_id, step_id)
+
+    def _settings(self, spark: ClusterSpark) -> dict[str, str]:
+        own = properties.default_properties(self.path, cores=spark.cores, ui=False)
+        # Its place in the session's Spark is the process's that described it.
+        settings = {**spark.properties, **{key: own[key] for key in own if str(self.path) in own[key]}}
+        # The metastore of EMR outlives the step: what one step saves as a table, the next one finds.
+        derby = f"jdbc:derby:directory:{self.path / 'derby' / 'metastore'};create=true"
+        settings["spark.hadoop.javax.jdo.option.ConnectionURL"] = derby
+        return {**settings, **_hdfs(self.hdfs), "spark.sql.warehouse.dir": "hdfs:///user/spark/warehouse"}
+
+    def _variables(self, spark: ClusterSpark) -> dict[str, str]:
+        bin_directory = _make_commands(self.path.with_name("bin"), spark.python)
+        conf = str(self.path / "conf")
+        path = [str(bin_directory), str(Path(spark.python).parent), spark.environ.get("PATH", os.defpath)]
+        python_path = [str(self.path / "python"), spark.environ.get("PYTHONPATH", "")]
+        return {
+            DIRECTORY_VARIABLE: str(self.path),
+            "EMR_CLUSTER_ID": self._cluster_id,
+            "HADOOP_CONF_DIR": conf,
+            "HOME": str(self.home),
+            "JAVA_HOME": spark.java_home,
+            "PATH": os.pathsep.join(path),
+            # `pip install` in a bootstrap action is for this cluster alone.
+            "PIP_TARGET": str(self.path / "python"),
+            "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
+            # HOME is the cluster's; the user's own packages stay where they are.
+            "PYTHONUSERBASE": spark.environ.get("PYTHONUSERBASE") or site.getuserbase(),
+            "PYSPARK_PYTHON": spark.python,
+            "PYSPARK_DRIVER_PYTHON": spark.python,
+            "SPARK_CONF_DIR": conf,
+            "SPARK_HOME": spark.home,
+            "SPARK_LOCAL_DIRS": str(self.path / "local"),
+            "TMPDIR": str(self.path / "tmp"),
+            "USER": "hadoop",
+        }
+
+
+def _hdfs(directory: Path) -> dict[str, str]:
+    """Return the settings by which ``hdfs://`` is a directory, and the default file system, as it is on EMR.
+
+    https://hadoop.apache.org/docs/stable/hadoop-project-dist/hadoop-hdfs/ViewFsOverloadScheme.html
+    """
+    name = "cluster"
+    return {
+        "spark.hadoop.fs.defaultFS": f"hdfs://{name}",
+        "spark.hadoop.fs.hdfs.impl": "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme",
+        "spark.hadoop.fs.viewfs.overload.scheme.target.hdfs.impl": "org.apache.hadoop.fs.LocalFileSystem",
+        f"spark.hadoop.fs.viewfs.mounttable.{name}.linkFallback": directory.as_uri(),
+    }
+
+
+def _write_core_site(path: Path, settings: dict[str, str]) -> None:
+    """Write Hadoop's settings for programs that are not Spark's, where only this user can read them."""
+    prefix = "spark.hadoop."
+    lines = [
+        f"<property><name>{escape(key.removeprefix(prefix))}</name><value>{escape(value)}</value></property>"
+        for key, value in settings.items()
+        if key.startswith(prefix)
+    ]
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write("<configuration>\n" + "\n".join(lines) + "\n</configuration>\n")
+
+
+def _make_commands(directory: Path, python: str) -> Path:
+    """Make the programs that a cluster's commands find on their PATH, once for all clusters of the session."""
+    if directory.is_dir():
+        return directory
+    making = directory.with_name(f".{directory.name}-{os.getpid()}")
+    making.mkdir(mode=0o700)
+    ours = shlex.quote(sys.executable)
+    programs = {
+        name: f'{ours} -m pytest_isolated_emr.emr.commands.{module} "$@"' for name, module in COMMANDS.items()
+    }
+    # Links would not do: an interpreter of a virtual environment knows it by its own place.
+    for name in ("python3", "python"):
+        programs[name] = f'{shlex.quote(python)} "$@"'
+    for name in ("pip3", "pip"):
+        programs[name] = f'{shlex.quote(python)} -m pip "$@"'
+    for name, command in programs.items():
+        program = making / name
+        program.write_text(f"#!/bin/sh\nexec {command}\n", encoding="utf-8")
+        program.chmod(0o700)
+    making.rename(directory)
+    return directory

@@ -1,0 +1,62 @@
+"""The Spark that clusters use: the session's, as its owner describes it to the endpoint and to commands of clusters."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ClusterSpark:
+    """What a cluster's Spark is made of.
+
+    :param version: of Spark, such as ``4.0.1``.
+    :param home: the directory of the Spark to run.
+    :param java_home: the directory of the Java to run it with.
+    :param python: the interpreter of drivers and workers.
+    :param properties: its settings, the session's S3 among them; secrets too.
+    :param class_path: of the jars that Spark lacks, in the form of ``spark.driver.extraClassPath``.
+    :param class_data: the archive of classes for that class path, or None.
+    :param cores: how many cores one job uses.
+    :param environ: the environment of the session's owner, the session's AWS among it.
+    :param jar_cache: the directory that holds sets of jars, for packages.
+    :param repositories: roots of Maven repositories to use in the place of Maven Central.
+    """
+
+    version: str
+    home: str
+    java_home: str
+    python: str
+    properties: dict[str, str] = field(repr=False)
+    class_path: str
+    class_data: str | None
+    cores: int
+    environ: dict[str, str] = field(repr=False)
+    jar_cache: str
+    repositories: tuple[str, ...]
+
+    @classmethod
+    def from_message(cls, message: dict[str, Any]) -> ClusterSpark:
+        """Read what :meth:`to_message` gave."""
+        return cls(**message | {"repositories": tuple(message["repositories"])})
+
+    def to_message(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+    def write(self, path: Path) -> None:
+        """Write it where only this user can read it.
+
+        :param path: a new file.
+        """
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(self.to_message(), file)
+
+    @classmethod
+    def read(cls, path: Path) -> ClusterSpark:
+        """Read what :meth:`write` wrote."""
+        return cls.from_message(json.loads(path.read_text(encoding="utf-8")))

@@ -1,0 +1,342 @@
+"""A cluster: its states from STARTING to its end, and its steps in their order.
+
+One thread lives a cluster's life; each running step has a thread of its own. The cluster's lock guards all of it.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from moto.core.utils import utcnow
+from moto.emr.models import Cluster as MotoCluster
+from moto.emr.models import ElasticMapReduceBackend
+
+from pytest_isolated_emr.emr import steps
+from pytest_isolated_emr.emr.cluster_files import ClusterFiles
+from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
+from pytest_isolated_emr.emr.errors import ValidationException
+from pytest_isolated_emr.emr.instances import Instances
+from pytest_isolated_emr.emr.logs import LogUploads
+from pytest_isolated_emr.emr.runner import Runner
+from pytest_isolated_emr.emr.steps import FailureDetails, Step
+
+STARTING, BOOTSTRAPPING, RUNNING, WAITING = "STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"
+TERMINATING, TERMINATED, TERMINATED_WITH_ERRORS = "TERMINATING", "TERMINATED", "TERMINATED_WITH_ERRORS"
+
+#: How long a state lasts at least, in seconds, that a client may wait for and that would be over at once: a client
+#: that looks every second does not miss it.
+DWELL_SECONDS = 1.2
+#: https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-work-with-steps.html
+MAX_ACTIVE_STEPS = 256
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why a cluster ends.
+
+    :param code: EMR's code of the reason.
+    :param message: EMR's words for it.
+    :param state: the final state.
+    """
+
+    code: str
+    message: str
+    state: str = TERMINATED
+
+
+class Cluster(MotoCluster):  # type: ignore[misc]
+    """One cluster.
+
+    :param backend: the account's and region's EMR.
+    :param request: RunJobFlow's, as it was asked for.
+    :param files: makes the cluster's directory, given its id.
+    :param runner: makes what runs its commands.
+    :param spark: waits for the description of the session's Spark.
+    """
+
+    def __init__(
+        self,
+        backend: ElasticMapReduceBackend,
+        request: dict[str, Any],
+        *,
+        files: Callable[[str], ClusterFiles],
+        runner: Callable[[str, ClusterFiles, LogUploads], Runner],
+        spark: Callable[[], ClusterSpark],
+    ) -> None:
+        asked = request.get("Instances") or {}
+        super().__init__(
+            backend,
+            name=request["Name"],
+            log_uri=request.get("LogUri"),
+            job_flow_role=request.get("JobFlowRole"),
+            service_role=request.get("ServiceRole"),
+            steps=[],
+            instance_attrs={
+                "keep_job_flow_alive_when_no_steps": asked.get("KeepJobFlowAliveWhenNoSteps", False),
+                "termination_protected": asked.get("TerminationProtected", False),
+                "availability_zone": (asked.get("Placement") or {}).get(
+                    "AvailabilityZone", backend.region_name + "a"
+                ),
+                "ec2_key_name": asked.get("Ec2KeyName"),
+                "ec2_subnet_id": asked.get("Ec2SubnetId"),
+            },
+            visible_to_all_users=request.get("VisibleToAllUsers", True),
+            release_label=request.get("ReleaseLabel"),
+            step_concurrency_level=request.get("StepConcurrencyLevel", 1),
+            security_configuration=request.get("SecurityConfiguration"),
+        )
+        self.request = request
+        self.add_tags({tag["Key"]: tag.get("Value", "") for tag in request.get("Tags") or ()})
+        self.auto_termination: dict[str, int] | None = request.get("AutoTerminationPolicy")
+        self.managed_scaling: dict[str, Any] | None = request.get("ManagedScalingPolicy")
+        self.unhealthy_node_replacement: bool = asked.get("UnhealthyNodeReplacement", False)
+        self.instances = Instances(asked)
+        self.changed = threading.Condition()
+        self.steps: list[Step] = []
+        self.code: str | None = None
+        self.message = "Provisioning Amazon EC2 capacity"
+        self._files = files(self.id)
+        self._runner = runner(self.id, self._files, LogUploads(self.log_uri, self.id))
+        self._spark = spark
+        self._ending: Ending | None = None
+        self._entered = time.monotonic()
+        self._idle_since = time.monotonic()
+        self.add_steps([Step(config) for config in request.get("Steps") or ()])
+
+    # moto's own constructor calls these to end the cluster's life as soon as it began
+
+    def start_cluster(self) -> None:
+        """Be what a new cluster is."""
+        self.state = STARTING
+
+    def run_bootstrap_actions(self) -> None:
+        """Wait for the cluster's own thread, see :meth:`live`."""
+
+    def add_steps(self, added: Sequence[Step]) -> None:
+        """Put steps into the queue.
+
+        :param added: the steps.
+        :raises ValidationException: the cluster ends, or has too many.
+        """
+        if not added:
+            return
+        with self.changed:
+            if self._ending is not None:
+                raise ValidationException(
+                    "A job flow that is shutting down, terminated, or finished may not be modified."
+                )
+            if sum(step.is_active for step in self.steps) + len(added) > MAX_ACTIVE_STEPS:
+                raise ValidationException(
+                    "Maximum number of active steps(State = 'Running', 'Pending' or 'Cancel_Pending') "
+                    f"for cluster exceeded. Maximum is {MAX_ACTIVE_STEPS}."
+                )
+            self.steps.extend(added)
+            self.changed.notify_all()
+
+    # What is asked of it while it lives
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether nothing can be asked of it any more."""
+        return self._ending is not None
+
+    def terminate(self, ending: Ending | None = None) -> None:
+        """End it, from whatever thread.
+
+        :param ending: why; by default a user asked for it.
+        """
+        with self.changed:
+            if self._ending is None:
+                self._ending = ending or Ending("USER_REQUEST", "Terminated by user request")
+                self.changed.notify_all()
+        self._runner.end()
+
+    def cancel_step(self, step: Step, *, at_once: bool) -> bool:
+        """Cancel a step, and tell whether it could be.
+
+        :param step: the step.
+        :param at_once: whether its processes are killed, or asked to end.
+        """
+        with self.changed:
+            if step.state == steps.PENDING:
+                step.end(steps.CANCELLED, message="Cancelled by user")
+                self.changed.notify_all()
+                return True
+            if step.state != steps.RUNNING:
+                return False
+            step.state = steps.CANCEL_PENDING
+            self.changed.notify_all()
+        self._runner.signal_step(step, signal.SIGKILL if at_once else signal.SIGTERM)
+        return True
+
+    def touch(self) -> None:
+        """Look anew at what there is to do: a setting was changed."""
+        with self.changed:
+            self._idle_since = time.monotonic()
+            self.changed.notify_all()
+
+    def wait_for(self, is_so: Callable[[], bool], seconds: float) -> None:
+        """Wait until something is so of the cluster or its steps, or the time is up.
+
+        :param is_so: looks.
+        :param seconds: the most to wait.
+        """
+        with self.changed:
+            self.changed.wait_for(is_so, seconds)
+
+    # Its life
+
+    def live(self) -> None:
+        """Go through all states. Runs in the cluster's own thread, to the cluster's end."""
+        try:
+            self._start()
+            self._bootstrap()
+            self._run_steps()
+        except Exception as error:  # noqa: BLE001 - whatever failed, its clients have to see the cluster end
+            traceback.print_exc()
+            self.terminate(
+                Ending("INTERNAL_ERROR", f"{type(error).__name__}: {error}", TERMINATED_WITH_ERRORS)
+            )
+        self._shut_down()
+
+    def _start(self) -> None:
+        self._files.make(self._spark(), self.request.get("Configurations") or ())
+
+    def _bootstrap(self) -> None:
+        actions = self.request.get("BootstrapActions") or ()
+        if actions:
+            self._enter(BOOTSTRAPPING, "Running bootstrap actions")
+        for number, action in enumerate(actions, 1):
+            script = action["ScriptBootstrapAction"]
+            instance = self.instances.master_id
+            returncode = self._runner.run_bootstrap_action(
+                number, script["Path"], script.get("Args") or [], instance
+            )
+            if self._ending is not None:
+                return
+            if returncode != 0:
+                failed = "failed to download" if returncode is None else "returned a non-zero return code"
+                self.terminate(
+                    Ending(
+                        "BOOTSTRAP_FAILURE",
+                        f"On the master instance ({instance}), bootstrap action {number} {failed}",
+                        TERMINATED_WITH_ERRORS,
+                    )
+                )
+                return
+        self.ready_datetime = utcnow()
+
+    def _run_steps(self) -> None:
+        with self.changed:
+            while self._ending is None:
+                running = sum(step.state in (steps.RUNNING, steps.CANCEL_PENDING) for step in self.steps)
+                pending = [step for step in self.steps if step.state == steps.PENDING]
+                for step in pending[: max(0, self.step_concurrency_level - running)]:
+                    step.begin()
+                    threading.Thread(target=self._run_step, args=(step,), name=step.id, daemon=True).start()
+                if running or pending:
+                    self._idle_since = time.monotonic()
+                    self._enter(RUNNING, "Running step")
+                    self.changed.wait()
+                elif self.auto_terminate:
+                    self._ending = Ending("ALL_STEPS_COMPLETED", "Steps completed")
+                else:
+                    self._enter(
+                        WAITING,
+                        "Cluster ready after last step completed."
+                        if self.steps
+                        else "Cluster ready to run steps.",
+                    )
+                    self._wait_while_idle()
+
+    def _wait_while_idle(self) -> None:
+        if self.auto_termination is None:
+            self.changed.wait()
+            return
+        left = self._idle_since + self.auto_termination["IdleTimeout"] - time.monotonic()
+        if left <= 0:
+            self._ending = Ending(
+                "USER_REQUEST", "Terminated by auto-termination policy: the cluster was idle"
+            )
+        else:
+            self.changed.wait(left)
+
+    def _run_step(self, step: Step) -> None:
+        try:
+            failure = self._runner.run_step(step)
+        except Exception as error:  # noqa: BLE001 - the step has to end, and its clients to be told
+            traceback.print_exc()
+            failure = FailureDetails("Unknown Error.", f"{type(error).__name__}: {error}")
+        with self.changed:
+            if step.state == steps.CANCEL_PENDING:
+                step.end(steps.CANCELLED, message="Cancelled by user")
+            elif self._ending is not None and failure is not None:
+                step.end(steps.CANCELLED, message="Job terminated")
+            elif failure is None:
+                step.end(steps.COMPLETED)
+            else:
+                step.end(steps.FAILED, failure=failure)
+                self._act_on_failure(step)
+            self.changed.notify_all()
+
+    def _act_on_failure(self, failed: Step) -> None:
+        if failed.action_on_failure == "TERMINATE_CLUSTER":
+            if self._ending is None:
+                self._ending = Ending("STEP_FAILURE", "Shut down as step failed", TERMINATED_WITH_ERRORS)
+        elif failed.action_on_failure == "CANCEL_AND_WAIT":
+            for step in self.steps:
+                if step.state == steps.PENDING:
+                    step.end(steps.CANCELLED, message="Job terminated")
+
+    def _shut_down(self) -> None:
+        assert self._ending is not None
+        if self.state in (RUNNING, WAITING) and self._ending.code != "USER_REQUEST":
+            self._dwell()
+        with self.changed:
+            self._enter(TERMINATING, self._ending.message, self._ending.code)
+        self._runner.end()
+        with self.changed:
+            for step in self.steps:
+                if step.state == steps.PENDING:
+                    step.end(steps.CANCELLED, message="Job terminated")
+            # The threads of running steps see their processes end.
+            self.changed.wait_for(lambda: not any(step.is_active for step in self.steps))
+        self._dwell()
+        with self.changed:
+            self.end_datetime = utcnow()
+            self._enter(self._ending.state, self._ending.message, self._ending.code)
+
+    def _dwell(self) -> None:
+        time.sleep(max(0.0, self._entered + DWELL_SECONDS - time.monotonic()))
+
+    def _enter(self, state: str, message: str, code: str | None = None) -> None:
+        with self.changed:
+            if state != self.state:
+                self.state, self._entered = state, time.monotonic()
+            self.message, self.code = message, code
+            self.changed.notify_all()
+
+    # What is told of it
+
+    def find_step(self, step_id: str) -> Step | None:
+        """Return the step of an id, if it has one.
+
+        :param step_id: the id.
+        """
+        return next((step for step in self.steps if step.id == step_id), None)
+
+    def timeline(self) -> dict[str, datetime]:
+        """Return when it was made, was ready and ended, as far as it came."""
+        times = {
+            "CreationDateTime": self.creation_datetime,
+            "ReadyDateTime": self.ready_datetime,
+            "EndDateTime": self.end_datetime,
+        }
+        return {key: value for key, value in times.items() if value is not None}

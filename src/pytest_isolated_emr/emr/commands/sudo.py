@@ -1,0 +1,30 @@
+"""``sudo`` in a cluster: the command, as the user who runs the tests. A test must not change their machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+#: Options of sudo that take a value.
+_WITH_VALUE = ("-u", "-g", "-C", "-p", "-h")
+
+
+def main() -> None:
+    """Run the command without any privilege; does not return."""
+    arguments = sys.argv[1:]
+    while arguments and arguments[0].startswith("-"):
+        option = arguments.pop(0)
+        if option in _WITH_VALUE and arguments:
+            arguments.pop(0)
+    while arguments and "=" in arguments[0]:
+        name, _, value = arguments.pop(0).partition("=")
+        os.environ[name] = value
+    if arguments:
+        try:
+            os.execvp(arguments[0], arguments)
+        except OSError as error:
+            sys.exit(f"sudo: {arguments[0]}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""What a step or a bootstrap action runs: the program and its arguments, with its files fetched from S3."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+
+from pytest_isolated_emr.emr import objects
+from pytest_isolated_emr.emr.steps import Step
+
+_COMMAND_RUNNER = re.compile(r"(.*/)?command-runner\.jar")
+#: ``s3://REGION.elasticmapreduce/libs/script-runner/script-runner.jar``
+_SCRIPT_RUNNER = re.compile(r"(.*/)?script-runner\.jar")
+
+
+class NotRunnable(Exception):
+    """A step that cannot even be started; the text is what its log says."""
+
+
+def command_of_step(step: Step, directory: Path) -> list[str]:
+    """Return what a step runs.
+
+    :param step: the step.
+    :param directory: its working directory, for what is fetched.
+    :raises NotRunnable: its jar or script is not there.
+    """
+    if _COMMAND_RUNNER.fullmatch(step.jar):
+        if not step.args:
+            raise NotRunnable(
+                'Exception in thread "main" java.lang.RuntimeException: command-runner.jar needs a command'
+            )
+        return list(step.args)
+    if _SCRIPT_RUNNER.fullmatch(step.jar):
+        if not step.args:
+            raise NotRunnable(
+                'Exception in thread "main" java.lang.RuntimeException: script-runner.jar needs the path of a script'
+            )
+        return [str(fetched(step.args[0], directory, executable=True)), *step.args[1:]]
+    jar = fetched(step.jar, directory)
+    options = [f"-D{key}={value}" for key, value in step.java_properties.items()]
+    main_class = [step.main_class] if step.main_class else []
+    return ["hadoop", *options, "jar", str(jar), *main_class, *step.args]
+
+
+def fetched(path: str, directory: Path, *, executable: bool = False) -> Path:
+    """Return a file of S3's, or of this machine's, as a file.
+
+    :param path: its URL or path.
+    :param directory: where a copy is made.
+    :param executable: whether it is to be run.
+    :raises NotRunnable: it is not there.
+    """
+    if objects.is_object(path):
+        target = directory / path.rstrip("/").rpartition("/")[2]
+        try:
+            objects.download(path, target)
+        except (objects.NoSuchObject, OSError) as error:
+            raise NotRunnable(str(error)) from error
+    else:
+        target = Path(path.removeprefix("file://"))
+        if not target.is_file():
+            raise NotRunnable(f"{path} (No such file or directory)")
+    if executable and target.is_relative_to(directory):
+        target.chmod(target.stat().st_mode | stat.S_IXUSR)
+    return target

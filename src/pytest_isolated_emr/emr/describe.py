@@ -1,0 +1,97 @@
+"""What the API tells of a cluster, in its own words and shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_isolated_emr.emr.clusters import Cluster
+
+#: Members of RunJobFlow that DescribeCluster repeats.
+_REPEATED = (
+    "LogEncryptionKmsKeyId",
+    "ReleaseLabel",
+    "ServiceRole",
+    "AutoScalingRole",
+    "SecurityConfiguration",
+    "CustomAmiId",
+    "EbsRootVolumeSize",
+    "EbsRootVolumeIops",
+    "EbsRootVolumeThroughput",
+    "RepoUpgradeOnBoot",
+    "KerberosAttributes",
+    "OSReleaseLabel",
+    "SessionEnabled",
+    "MonitoringConfiguration",
+)
+_REPEATED_OF_INSTANCES = (
+    "Ec2KeyName",
+    "Ec2SubnetId",
+    "EmrManagedMasterSecurityGroup",
+    "EmrManagedSlaveSecurityGroup",
+    "ServiceAccessSecurityGroup",
+    "AdditionalMasterSecurityGroups",
+    "AdditionalSlaveSecurityGroups",
+)
+
+
+def cluster(described: Cluster) -> dict[str, Any]:
+    """Return a cluster as DescribeCluster does.
+
+    :param described: the cluster.
+    """
+    request = described.request
+    asked = request.get("Instances") or {}
+    applications = request.get("Applications") or []
+    return {
+        "Id": described.id,
+        "Name": described.name,
+        "Status": status(described),
+        "Ec2InstanceAttributes": {
+            **{key: asked[key] for key in _REPEATED_OF_INSTANCES if key in asked},
+            "Ec2AvailabilityZone": described.availability_zone,
+            "RequestedEc2SubnetIds": asked.get("Ec2SubnetIds") or [],
+            "RequestedEc2AvailabilityZones": (asked.get("Placement") or {}).get("AvailabilityZones") or [],
+            "IamInstanceProfile": request.get("JobFlowRole"),
+        },
+        "InstanceCollectionType": "INSTANCE_FLEET" if described.instances.fleets else "INSTANCE_GROUP",
+        **{key: request[key] for key in _REPEATED if key in request},
+        **({"LogUri": described.log_uri} if described.log_uri else {}),
+        "AutoTerminate": described.auto_terminate,
+        "TerminationProtected": described.termination_protected,
+        "UnhealthyNodeReplacement": described.unhealthy_node_replacement,
+        "VisibleToAllUsers": described.visible_to_all_users,
+        "Applications": [{"Name": application.get("Name")} for application in applications],
+        "Tags": described.tags,
+        "NormalizedInstanceHours": 0,
+        "MasterPublicDnsName": "localhost",
+        "Configurations": request.get("Configurations") or [],
+        "ScaleDownBehavior": request.get("ScaleDownBehavior", "TERMINATE_AT_TASK_COMPLETION"),
+        "ClusterArn": described.arn,
+        "StepConcurrencyLevel": described.step_concurrency_level,
+        "PlacementGroups": request.get("PlacementGroupConfigs") or [],
+    }
+
+
+def cluster_summary(described: Cluster) -> dict[str, Any]:
+    """Return a cluster as ListClusters does.
+
+    :param described: the cluster.
+    """
+    return {
+        "Id": described.id,
+        "Name": described.name,
+        "Status": status(described),
+        "NormalizedInstanceHours": 0,
+        "ClusterArn": described.arn,
+    }
+
+
+def status(described: Cluster) -> dict[str, Any]:
+    """Return the state of a cluster, why it has it, and since when.
+
+    :param described: the cluster.
+    """
+    reason = {"Message": described.message}
+    if described.code:
+        reason["Code"] = described.code
+    return {"State": described.state, "StateChangeReason": reason, "Timeline": described.timeline()}

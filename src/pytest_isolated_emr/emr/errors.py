@@ -1,0 +1,17 @@
+"""EMR's own errors, as its API words them."""
+
+from __future__ import annotations
+
+from moto.emr.exceptions import InvalidRequestException, ValidationException
+
+__all__ = ["InvalidRequestException", "ValidationException", "no_such_cluster", "no_such_step"]
+
+
+def no_such_cluster(cluster_id: str) -> InvalidRequestException:
+    """Return the error of a request for a cluster that does not exist."""
+    return InvalidRequestException(f"Cluster id '{cluster_id}' is not valid.")
+
+
+def no_such_step(step_id: str) -> InvalidRequestException:
+    """Return the error of a request for a step that does not exist."""
+    return InvalidRequestException(f"Step id '{step_id}' is not valid.")

@@ -1,0 +1,112 @@
+"""The EMR of one account and region, in the place of moto's. Its name and those of ``urls`` are moto's convention."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from moto.emr.models import ElasticMapReduceBackend
+
+from pytest_isolated_emr.emr.cluster_files import ClusterFiles
+from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
+from pytest_isolated_emr.emr.clusters import Cluster
+from pytest_isolated_emr.emr.errors import no_such_cluster, no_such_step
+from pytest_isolated_emr.emr.logs import LogUploads
+from pytest_isolated_emr.emr.runner import Runner
+from pytest_isolated_emr.emr.steps import Step
+from pytest_isolated_emr.keeper.concurrent_client import ConcurrentKeeperClient
+
+
+class SessionLink:
+    """The endpoint's way to its session, for all accounts and regions.
+
+    :param directory: the session's directory.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    @cached_property
+    def keeper(self) -> ConcurrentKeeperClient:
+        """The connection to the keeper."""
+        return ConcurrentKeeperClient(self._directory)
+
+    def spark(self) -> ClusterSpark:
+        """Wait for the description of the session's Spark."""
+        return ClusterSpark.from_message(self.keeper.request("spark")["spark"])
+
+    def files(self, cluster_id: str) -> ClusterFiles:
+        """Return the directory of a cluster.
+
+        :param cluster_id: the cluster.
+        """
+        return ClusterFiles(self._directory, cluster_id)
+
+    def runner(self, cluster_id: str, files: ClusterFiles, uploads: LogUploads) -> Runner:
+        """Return what runs the commands of a cluster.
+
+        :param cluster_id: the cluster.
+        :param files: its directory.
+        :param uploads: where its logs go.
+        """
+        return Runner(self.keeper, cluster_id, files, uploads)
+
+
+class EmrBackend(ElasticMapReduceBackend):  # type: ignore[misc]
+    """Clusters by their ids."""
+
+    #: Set once, before the first request.
+    session: SessionLink
+
+    clusters: dict[str, Cluster]
+
+    def run(self, request: dict[str, Any]) -> Cluster:
+        """Make a cluster and let it live.
+
+        :param request: RunJobFlow's, valid.
+        """
+        session = self.session
+        made = Cluster(self, request, files=session.files, runner=session.runner, spark=session.spark)
+        threading.Thread(target=made.live, name=made.id, daemon=True).start()
+        return made
+
+    def run_job_flow(self, **kwargs: Any) -> Cluster:
+        """Make a cluster as CloudFormation asks for it, through moto.
+
+        :param kwargs: moto's arguments.
+        """
+        asked = kwargs["instance_attrs"]
+        request = {
+            "Name": kwargs["name"],
+            "LogUri": kwargs.get("log_uri"),
+            "JobFlowRole": kwargs.get("job_flow_role"),
+            "ServiceRole": kwargs.get("service_role"),
+            "ReleaseLabel": kwargs.get("release_label"),
+            "Instances": {key: value for key, value in asked.items() if key[0].isupper()},
+        }
+        return self.run({key: value for key, value in request.items() if value is not None})
+
+    def find_cluster(self, cluster_id: str) -> Cluster:
+        """Return a cluster.
+
+        :param cluster_id: its id.
+        :raises InvalidRequestException: there is none.
+        """
+        found = self.clusters.get(cluster_id)
+        if found is None:
+            raise no_such_cluster(cluster_id)
+        return found
+
+    def find_step(self, cluster_id: str, step_id: str) -> Step:
+        """Return a step of a cluster.
+
+        :param cluster_id: the cluster's id.
+        :param step_id: the step's.
+        :raises InvalidRequestException: there is none.
+        """
+        found = self.find_cluster(cluster_id).find_step(step_id)
+        if found is None:
+            raise no_such_step(step_id)
+        return found

@@ -1,0 +1,87 @@
+"""Operations on clusters as a whole."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from pytest_isolated_emr.emr import describe
+from pytest_isolated_emr.emr.errors import ValidationException
+from pytest_isolated_emr.emr.models import EmrBackend
+from pytest_isolated_emr.emr.operations.settings import check_idle_timeout
+from pytest_isolated_emr.emr.operations.steps import check_actions
+from pytest_isolated_emr.emr.paging import page
+
+#: https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-plan-bootstrap.html
+_MAX_BOOTSTRAP_ACTIONS = 16
+
+
+def run_job_flow(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
+    """Make a cluster."""
+    if request.get("ReleaseLabel") and request.get("AmiVersion"):
+        raise ValidationException(
+            "Only one AMI version and release label may be specified. "
+            f"Provided AMI: {request['AmiVersion']}, release label: {request['ReleaseLabel']}."
+        )
+    if len(request.get("BootstrapActions") or ()) > _MAX_BOOTSTRAP_ACTIONS:
+        raise ValidationException(f"A maximum of {_MAX_BOOTSTRAP_ACTIONS} bootstrap actions are allowed.")
+    if request.get("AutoTerminationPolicy"):
+        check_idle_timeout(request["AutoTerminationPolicy"])
+    check_actions(request.get("Steps") or (), request.get("StepConcurrencyLevel", 1))
+    made = backend.run(request)
+    return {"JobFlowId": made.id, "ClusterArn": made.arn}
+
+
+def describe_cluster(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
+    """Tell all of a cluster."""
+    return {"Cluster": describe.cluster(backend.find_cluster(request["ClusterId"]))}
+
+
+def list_clusters(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
+    """Tell of all clusters, the newest first."""
+    wanted = request.get("ClusterStates") or ()
+    after, before = _time(request.get("CreatedAfter")), _time(request.get("CreatedBefore"))
+    found = [
+        cluster
+        for cluster in reversed(list(backend.clusters.values()))
+        if (not wanted or cluster.state in wanted)
+        and (after is None or _aware(cluster.creation_datetime) > after)
+        and (before is None or _aware(cluster.creation_datetime) < before)
+    ]
+    return page([describe.cluster_summary(cluster) for cluster in found], "Clusters", request)
+
+
+def terminate_job_flows(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
+    """End clusters, but for protected ones."""
+    wanted = [backend.find_cluster(cluster_id) for cluster_id in request["JobFlowIds"]]
+    for cluster in wanted:
+        if not cluster.termination_protected:
+            cluster.terminate()
+    if any(cluster.termination_protected and not cluster.is_ending for cluster in wanted):
+        raise ValidationException(
+            "Could not shut down one or more job flows since they are termination protected."
+        )
+    return {}
+
+
+def list_bootstrap_actions(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
+    """Tell of a cluster's bootstrap actions, in their order."""
+    cluster = backend.find_cluster(request["ClusterId"])
+    actions = [
+        {
+            "Name": action["Name"],
+            "ScriptPath": action["ScriptBootstrapAction"]["Path"],
+            "Args": action["ScriptBootstrapAction"].get("Args") or [],
+        }
+        for action in cluster.request.get("BootstrapActions") or ()
+    ]
+    return page(actions, "BootstrapActions", request)
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+
+
+def _aware(moment: datetime) -> datetime:
+    # moto's clock gives times of UTC that do not say so.
+    return moment.replace(tzinfo=timezone.utc)

@@ -1,0 +1,129 @@
+"""Operations that change or tell single settings of clusters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_isolated_emr.emr.clusters import MAX_ACTIVE_STEPS, Cluster
+from pytest_isolated_emr.emr.errors import InvalidRequestException, ValidationException
+from pytest_isolated_emr.emr.models import EmrBackend
+
+#: In seconds: https://docs.aws.amazon.com/emr/latest/APIReference/API_AutoTerminationPolicy.html
+_SHORTEST_IDLE, _LONGEST_IDLE = 60, 604800
+
+
+def add_tags(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
+    """Tag a cluster."""
+    tags = {tag["Key"]: tag.get("Value", "") for tag in request["Tags"]}
+    backend.find_cluster(request["ResourceId"]).add_tags(tags)
+    return {}
+
+
+def remove_tags(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
+    """Remove tags of a cluster."""
+    backend.find_cluster(request["ResourceId"]).remove_tags(request["TagKeys"])
+    return {}
+
+
+def modify_cluster(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
+    """Set how many steps run at once."""
+    cluster = _modifiable(backend, request["ClusterId"])
+    level: int = request.get("StepConcurrencyLevel") or cluster.step_concurrency_level or 1
+    if not 1 <= level <= MAX_ACTIVE_STEPS:
+        raise ValidationException(f"StepConcurrencyLevel must be between 1 and {MAX_ACTIVE_STEPS}.")
+    cluster.step_concurrency_level = level
+    cluster.touch()
+    return {"StepConcurrencyLevel": level}
+
+
+def set_keep_job_flow_alive_when_no_steps(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
+    """Set whether clusters end when they have no step left."""
+    for cluster_id in request["JobFlowIds"]:
+        cluster = _modifiable(backend, cluster_id)
+        cluster.keep_job_flow_alive_when_no_steps = request["KeepJobFlowAliveWhenNoSteps"]
+        cluster.touch()
+    return {}
+
+
+def set_termination_protection(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
+    """Protect clusters from being ended by a user, or no longer."""
+    for cluster_id in request["JobFlowIds"]:
+        backend.find_cluster(cluster_id).set_termination_protection(request["TerminationProtected"])
+    return {}
+
+
+def set_unhealthy_node_replacement(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
+    """Set whether instances that fail are replaced; none does."""
+    for cluster_id in request["JobFlowIds"]:
+        backend.find_cluster(cluster_id).unhealthy_node_replacement = request["UnhealthyNodeReplacement"]
+    return {}
+
+
+def set_visible_to_all_users(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
+    """Set who sees clusters; everybody does."""
+    for cluster_id in request["JobFlowIds"]:
+        backend.find_cluster(cluster_id).set_visibility(request["VisibleToAllUsers"])
+    return {}
+
+
+def get_auto_termination_policy(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
+    """Tell after which idle time a cluster ends."""
+    policy = backend.find_cluster(request["ClusterId"]).auto_termination
+    return {"AutoTerminationPolicy": policy} if policy else {}
+
+
+def put_auto_termination_policy(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
+    """Set after which idle time a cluster ends."""
+    cluster = _modifiable(backend, request["ClusterId"])
+    policy = request.get("AutoTerminationPolicy") or {}
+    check_idle_timeout(policy)
+    cluster.auto_termination = policy
+    cluster.touch()
+    return {}
+
+
+def check_idle_timeout(policy: dict[str, int]) -> None:
+    """Refuse an idle time that EMR does not take.
+
+    :param policy: an AutoTerminationPolicy.
+    :raises ValidationException: it is too short or too long, or there is none.
+    """
+    if not _SHORTEST_IDLE <= policy.get("IdleTimeout", 0) <= _LONGEST_IDLE:
+        raise ValidationException(
+            f"IdleTimeout must be between {_SHORTEST_IDLE} seconds and {_LONGEST_IDLE} seconds."
+        )
+
+
+def remove_auto_termination_policy(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
+    """Let a cluster live while it is idle."""
+    cluster = backend.find_cluster(request["ClusterId"])
+    cluster.auto_termination = None
+    cluster.touch()
+    return {}
+
+
+def get_managed_scaling_policy(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
+    """Tell how a cluster would be scaled."""
+    policy = backend.find_cluster(request["ClusterId"]).managed_scaling
+    return {"ManagedScalingPolicy": policy} if policy else {}
+
+
+def put_managed_scaling_policy(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
+    """Keep how a cluster would be scaled; here nothing is."""
+    _modifiable(backend, request["ClusterId"]).managed_scaling = request["ManagedScalingPolicy"]
+    return {}
+
+
+def remove_managed_scaling_policy(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
+    """Forget how a cluster would be scaled."""
+    backend.find_cluster(request["ClusterId"]).managed_scaling = None
+    return {}
+
+
+def _modifiable(backend: EmrBackend, cluster_id: str) -> Cluster:
+    cluster = backend.find_cluster(cluster_id)
+    if cluster.is_ending:
+        raise InvalidRequestException(
+            "A job flow that is shutting down, terminated, or finished may not be modified."
+        )
+    return cluster

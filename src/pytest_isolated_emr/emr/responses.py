@@ -1,0 +1,63 @@
+"""EMR's operations: from a request to its answer. Those that are not in the table are moto's own, or refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.core.utils import camelcase_to_underscores
+from moto.emr.responses import ElasticMapReduceResponse
+
+from pytest_isolated_emr.emr.models import EmrBackend
+from pytest_isolated_emr.emr.operations import clusters, settings, steps
+from pytest_isolated_emr.emr.validation import check_shape
+from pytest_isolated_emr.emr.waiting import WAIT_HEADER, wait
+
+Operation = Callable[[EmrBackend, dict[str, Any]], dict[str, Any]]
+
+OPERATIONS: dict[str, Operation] = {
+    "RunJobFlow": clusters.run_job_flow,
+    "DescribeCluster": clusters.describe_cluster,
+    "ListClusters": clusters.list_clusters,
+    "TerminateJobFlows": clusters.terminate_job_flows,
+    "ListBootstrapActions": clusters.list_bootstrap_actions,
+    "AddJobFlowSteps": steps.add_job_flow_steps,
+    "CancelSteps": steps.cancel_steps,
+    "DescribeStep": steps.describe_step,
+    "ListSteps": steps.list_steps,
+    "AddTags": settings.add_tags,
+    "RemoveTags": settings.remove_tags,
+    "ModifyCluster": settings.modify_cluster,
+    "SetKeepJobFlowAliveWhenNoSteps": settings.set_keep_job_flow_alive_when_no_steps,
+    "SetTerminationProtection": settings.set_termination_protection,
+    "SetUnhealthyNodeReplacement": settings.set_unhealthy_node_replacement,
+    "SetVisibleToAllUsers": settings.set_visible_to_all_users,
+    "GetAutoTerminationPolicy": settings.get_auto_termination_policy,
+    "PutAutoTerminationPolicy": settings.put_auto_termination_policy,
+    "RemoveAutoTerminationPolicy": settings.remove_auto_termination_policy,
+    "GetManagedScalingPolicy": settings.get_managed_scaling_policy,
+    "PutManagedScalingPolicy": settings.put_managed_scaling_policy,
+    "RemoveManagedScalingPolicy": settings.remove_managed_scaling_policy,
+}
+
+
+class EmrResponses(ElasticMapReduceResponse):  # type: ignore[misc]
+    """Answers requests; moto calls the method that has the operation's name."""
+
+
+def _method(name: str, operation: Operation) -> Callable[[EmrResponses], ActionResult]:
+    def respond(self: EmrResponses) -> ActionResult:
+        request = json.loads(self.body or "{}")
+        check_shape(name, request)
+        seconds = self.headers.get(WAIT_HEADER)
+        if seconds:
+            wait(self.backend, request, float(seconds))
+        return ActionResult(operation(self.backend, request))
+
+    return respond
+
+
+for _name, _operation in OPERATIONS.items():
+    setattr(EmrResponses, camelcase_to_underscores(_name), _method(_name, _operation))

@@ -1,0 +1,166 @@
+"""Runs a step or a bootstrap action of a cluster: its command, its logs, what is to be said about its end."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_isolated_emr.emr.cluster_files import ClusterFiles
+from pytest_isolated_emr.emr.commands_of_steps import NotRunnable, command_of_step, fetched
+from pytest_isolated_emr.emr.logs import ControllerLog, LogUploads
+from pytest_isolated_emr.emr.steps import FailureDetails, Step
+from pytest_isolated_emr.keeper.concurrent_client import ConcurrentKeeperClient
+
+_TAIL = 4000
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """How a command ended.
+
+    :param returncode: its exit code, negative for a signal; None if it did not start.
+    """
+
+    returncode: int | None
+
+
+class Runner:
+    """Runs what one cluster has to run.
+
+    :param keeper: owns the processes.
+    :param cluster_id: the cluster.
+    :param files: its directory.
+    :param uploads: where its logs go.
+    """
+
+    def __init__(
+        self, keeper: ConcurrentKeeperClient, cluster_id: str, files: ClusterFiles, uploads: LogUploads
+    ) -> None:
+        self._keeper = keeper
+        self._cluster_id = cluster_id
+        self._files = files
+        self._uploads = uploads
+
+    def run_step(self, step: Step) -> FailureDetails | None:
+        """Run a step to its end, and return why it failed, if it did; its logs are on S3 then.
+
+        :param step: the step.
+        """
+        logs = self._files.log_directory("steps", step.id)
+        controller = ControllerLog(logs / "controller")
+        (logs / "syslog").touch()
+        directory = self._files.step_directory(step.id)
+        started = time.monotonic()
+        try:
+            command = command_of_step(step, directory)
+        except NotRunnable as error:
+            (logs / "stdout").touch()
+            (logs / "stderr").write_text(f"{error}\n", encoding="utf-8")
+            ended = _Ended(None)
+        else:
+            variables = {"EMR_STEP_ID": step.id}
+            ended = self._run(f"step {step.id}", command, directory, logs, controller, variables)
+        seconds = round(time.monotonic() - started)
+        controller.info("Step created jobs: ")
+        if ended.returncode == 0:
+            controller.info(f"Step succeeded with exitCode 0 and took {seconds} seconds")
+        else:
+            code = 1 if ended.returncode is None else _as_shell(ended.returncode)
+            controller.warn(f"Step failed with exitCode {code} and took {seconds} seconds")
+        for problem in self._uploads.send(logs, "steps", step.id):
+            controller.warn(problem)
+        for application in self._files.applications_of(step.id):
+            self._uploads.send(self._files.logs / "containers" / application, "containers", application)
+        if ended.returncode == 0:
+            return None
+        return _failure(logs / "stderr", self._uploads.url("steps", step.id, "stderr"))
+
+    def run_bootstrap_action(self, number: int, path: str, arguments: list[str], instance: str) -> int | None:
+        """Run a bootstrap action to its end; its logs are on S3 then.
+
+        :param number: its place among the cluster's, from 1.
+        :param path: its script.
+        :param arguments: the script's.
+        :param instance: the id of the instance that it runs on.
+        :returns: its exit code, negative for a signal; None if it did not start.
+        """
+        place = ("node", instance, "bootstrap-actions", str(number))
+        logs = self._files.log_directory(*place)
+        controller = ControllerLog(logs / "controller")
+        directory = self._files.path / "bootstrap"
+        try:
+            command = [str(fetched(path, directory, executable=True)), *arguments]
+        except NotRunnable as error:
+            (logs / "stdout").touch()
+            (logs / "stderr").write_text(f"{error}\n", encoding="utf-8")
+            ended = _Ended(None)
+        else:
+            ended = self._run(f"bootstrap action {number}", command, directory, logs, controller, {})
+        self._uploads.send(logs, *place)
+        return ended.returncode
+
+    def signal_step(self, step: Step, number: int) -> bool:
+        """Send a signal to a running step with all that it started, and tell whether it was there."""
+        sent: bool = self._keeper.request(
+            "signal_command", cluster=self._cluster_id, name=f"step {step.id}", number=number
+        )["sent"]
+        return sent
+
+    def end(self) -> None:
+        """End all that the cluster's commands started."""
+        self._keeper.request("end_cluster", cluster=self._cluster_id)
+
+    def _run(
+        self,
+        name: str,
+        command: list[str],
+        directory: Path,
+        logs: Path,
+        controller: ControllerLog,
+        variables: dict[str, str],
+    ) -> _Ended:
+        text = " ".join(command)
+        controller.info(f"startExec '{text}'")
+        controller.info(f"redirectOutput to {logs / 'stdout'}")
+        controller.info(f"redirectError to {logs / 'stderr'}")
+        controller.info(f"Working dir {directory}")
+        started = time.monotonic()
+        reply = self._keeper.request(
+            "run_command",
+            cluster=self._cluster_id,
+            name=name,
+            command=command,
+            environ=self._files.variables | variables,
+            cwd=str(directory),
+            stdout=str(logs / "stdout"),
+            stderr=str(logs / "stderr"),
+        )
+        if "not_started" in reply:
+            program = command[0]
+            with (logs / "stderr").open("a", encoding="utf-8") as stderr:
+                stderr.write(f'Cannot run program "{program}": {reply["not_started"]}\n')
+            return _Ended(None)
+        ended = _Ended(reply["returncode"])
+        assert ended.returncode is not None
+        controller.info(f"waitProcessCompletion ended with exit code {_as_shell(ended.returncode)} : {text}")
+        controller.info(f"total process run time: {round(time.monotonic() - started)} seconds")
+        return ended
+
+
+def _as_shell(returncode: int) -> int:
+    return returncode if returncode >= 0 else 128 - returncode
+
+
+def _failure(stderr: Path, log_file: str | None) -> FailureDetails:
+    """Look in a step's log for the reason of its failure, as EMR does."""
+    with stderr.open("rb") as file:
+        end = file.seek(0, 2)
+        file.seek(max(0, end - _TAIL))
+        lines = file.read().decode(errors="replace").splitlines()
+    for line in reversed(lines):
+        if line.startswith(("Exception in thread", "Caused by:")) or (
+            "Error: " in line and not line.startswith(" ")
+        ):
+            return FailureDetails("Unknown Error.", line.strip(), log_file)
+    return FailureDetails("Unknown Error.", None, log_file)

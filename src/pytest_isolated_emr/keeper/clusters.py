@@ -1,0 +1,100 @@
+"""What the private endpoint has the keeper do for its EMR clusters: run commands, and end them with their cluster.
+
+The endpoint decides what runs and when; the keeper owns the processes, so that they go with the session, and with the
+endpoint if that dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import traceback
+from pathlib import Path
+from typing import Any
+
+from pytest_isolated_emr import errors
+from pytest_isolated_emr.backends.base import Backend, CommandRequest
+from pytest_isolated_emr.keeper import messages
+from pytest_isolated_emr.keeper.messages import Message
+
+#: The name by which the endpoint attaches to its keeper, where an xdist worker gives its own.
+ENDPOINT = "endpoint"
+
+
+class ClusterService:
+    """Serves the endpoint of one session.
+
+    :param backend: runs the commands.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._spark: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._clusters: set[str] = set()
+
+    def offer_spark(self, spark: Message) -> None:
+        """Take over what the owner of the session says of its Spark; clusters wait for it.
+
+        :param spark: see :class:`~pytest_isolated_emr.emr.cluster_spark.ClusterSpark`.
+        """
+        if not self._spark.done():
+            self._spark.set_result(spark)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer requests, many at once, until the endpoint's end; then end what its clusters run."""
+        pending: set[asyncio.Task[None]] = set()
+        try:
+            with contextlib.suppress(ConnectionError):
+                while line := await reader.readline():
+                    task = asyncio.create_task(self._respond(messages.decode(line), writer))
+                    pending.add(task)
+                    task.add_done_callback(pending.discard)
+        finally:
+            for cluster in self._clusters:
+                await self._backend.end_cluster(cluster)
+            for task in pending:
+                task.cancel()
+
+    async def _respond(self, request: Message, writer: asyncio.StreamWriter) -> None:
+        try:
+            reply = await self._answer(request)
+        except Exception as error:  # noqa: BLE001 - the endpoint is told, and the log has all of it
+            traceback.print_exc()
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        with contextlib.suppress(ConnectionError):
+            writer.write(messages.encode({"id": request["id"], **reply}))
+            await writer.drain()
+
+    async def _answer(self, request: Message) -> dict[str, Any]:
+        match request["op"]:
+            case "spark":
+                return {"spark": await asyncio.shield(self._spark)}
+            case "run_command":
+                self._clusters.add(request["cluster"])
+                try:
+                    return {"returncode": await self._backend.run_command(_command(request))}
+                except OSError as error:
+                    return {"not_started": f"{error.filename or request['command'][0]}: {error.strerror}"}
+            case "signal_command":
+                sent = self._backend.signal_command(request["cluster"], request["name"], request["number"])
+                return {"sent": sent}
+            case "end_cluster":
+                return {"problems": await self._backend.end_cluster(request["cluster"])}
+            case other:
+                raise errors.BadRequest(
+                    f"The keeper does not know the operation {other!r}.",
+                    checked="the operations that an endpoint may ask for",
+                    cure="Install one version of pytest-isolated-emr in this environment, and run again.",
+                )
+
+
+def _command(request: Message) -> CommandRequest:
+    return CommandRequest(
+        cluster=request["cluster"],
+        name=request["name"],
+        command=tuple(request["command"]),
+        environ=request["environ"],
+        cwd=Path(request["cwd"]),
+        stdout=Path(request["stdout"]),
+        stderr=Path(request["stderr"]),
+    )
