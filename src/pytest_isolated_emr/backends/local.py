@@ -101,9 +101,9 @@ class LocalBackend:
         """Run a command of a cluster to its end, and return its exit code, negative for a signal."""
         return await self._commands.run(request)
 
-    def signal_command(self, cluster: str, name: str, number: int) -> bool:
-        """Send a signal to a running command of a cluster, and tell whether there is one."""
-        return self._commands.signal(cluster, name, number)
+    def signal_command(self, cluster: str, name: str, number: int, *, descendants: bool) -> bool:
+        """Send a signal to a running command of a cluster, or to its descendants too; tell whether there is one."""
+        return self._commands.signal(cluster, name, number, descendants=descendants)
 
     async def end_cluster(self, cluster: str) -> list[str]:
         """End all that a cluster's commands started, and return what could not be ended."""

@@ -51,12 +51,15 @@ class LocalCommands:
         finally:
             del self._running[key]
 
-    def signal(self, cluster: str, name: str, number: int) -> bool:
-        """Send a signal to a running command and what descends from it, and tell whether there is one."""
+    def signal(self, cluster: str, name: str, number: int, *, descendants: bool) -> bool:
+        """Send a signal to a running command, or to its descendants too; tell whether there is one."""
         child = self._running.get((cluster, name))
         if child is None:
             return False
-        signal_tree(child.identity, number)
+        if descendants:
+            signal_tree(child.identity, number)
+        else:
+            child.identity.signal(number)
         return True
 
     async def end_cluster(self, cluster: str) -> list[str]:

@@ -5,7 +5,6 @@ One thread lives a cluster's life; each running step has a thread of its own. Th
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 import traceback
@@ -135,7 +134,7 @@ class Cluster(MotoCluster):  # type: ignore[misc]
             if sum(step.is_active for step in self.steps) + len(added) > MAX_ACTIVE_STEPS:
                 raise ValidationException(
                     "Maximum number of active steps(State = 'Running', 'Pending' or 'Cancel_Pending') "
-                    f"for cluster exceeded. Maximum is {MAX_ACTIVE_STEPS}."
+                    "for cluster exceeded."
                 )
             self.steps.extend(added)
             self.changed.notify_all()
@@ -166,14 +165,14 @@ class Cluster(MotoCluster):  # type: ignore[misc]
         """
         with self.changed:
             if step.state == steps.PENDING:
-                step.end(steps.CANCELLED, message="Cancelled by user")
+                step.end(steps.CANCELLED)
                 self.changed.notify_all()
                 return True
             if step.state != steps.RUNNING:
                 return False
             step.state = steps.CANCEL_PENDING
             self.changed.notify_all()
-        self._runner.signal_step(step, signal.SIGKILL if at_once else signal.SIGTERM)
+        self._runner.cancel_step(step, at_once=at_once)
         return True
 
     def touch(self) -> None:
@@ -222,14 +221,17 @@ class Cluster(MotoCluster):  # type: ignore[misc]
             if self._ending is not None:
                 return
             if returncode != 0:
-                failed = "failed to download" if returncode is None else "returned a non-zero return code"
-                self.terminate(
-                    Ending(
-                        "BOOTSTRAP_FAILURE",
-                        f"On the master instance ({instance}), bootstrap action {number} {failed}",
-                        TERMINATED_WITH_ERRORS,
+                if returncode is None:
+                    message = (
+                        f"Master instance ({instance}) failed attempting to download bootstrap action {number} "
+                        "file from S3"
                     )
-                )
+                else:
+                    message = (
+                        f"On the master instance ({instance}), bootstrap action {number} "
+                        "returned a non-zero return code"
+                    )
+                self.terminate(Ending("BOOTSTRAP_FAILURE", message, TERMINATED_WITH_ERRORS))
                 return
         self.ready_datetime = utcnow()
 
@@ -275,10 +277,8 @@ class Cluster(MotoCluster):  # type: ignore[misc]
             traceback.print_exc()
             failure = FailureDetails("Unknown Error.", f"{type(error).__name__}: {error}")
         with self.changed:
-            if step.state == steps.CANCEL_PENDING:
-                step.end(steps.CANCELLED, message="Cancelled by user")
-            elif self._ending is not None and failure is not None:
-                step.end(steps.CANCELLED, message="Job terminated")
+            if step.state == steps.CANCEL_PENDING or (self._ending is not None and failure is not None):
+                step.end(steps.CANCELLED)
             elif failure is None:
                 step.end(steps.COMPLETED)
             else:
@@ -287,13 +287,16 @@ class Cluster(MotoCluster):  # type: ignore[misc]
             self.changed.notify_all()
 
     def _act_on_failure(self, failed: Step) -> None:
+        if self.step_concurrency_level > 1:
+            # Then no step decides over others (EMR API reference, ModifyCluster).
+            return
         if failed.action_on_failure == "TERMINATE_CLUSTER":
             if self._ending is None:
                 self._ending = Ending("STEP_FAILURE", "Shut down as step failed", TERMINATED_WITH_ERRORS)
         elif failed.action_on_failure == "CANCEL_AND_WAIT":
             for step in self.steps:
                 if step.state == steps.PENDING:
-                    step.end(steps.CANCELLED, message="Job terminated")
+                    step.end(steps.CANCELLED)
 
     def _shut_down(self) -> None:
         assert self._ending is not None
@@ -305,7 +308,7 @@ class Cluster(MotoCluster):  # type: ignore[misc]
         with self.changed:
             for step in self.steps:
                 if step.state == steps.PENDING:
-                    step.end(steps.CANCELLED, message="Job terminated")
+                    step.end(steps.CANCELLED)
             # The threads of running steps see their processes end.
             self.changed.wait_for(lambda: not any(step.is_active for step in self.steps))
         self._dwell()

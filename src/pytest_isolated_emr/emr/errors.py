@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from moto.emr.exceptions import InvalidRequestException, ValidationException
 
-__all__ = ["InvalidRequestException", "ValidationException", "no_such_cluster", "no_such_step"]
+__all__ = [
+    "InvalidRequestException",
+    "ValidationException",
+    "no_such_cluster",
+    "no_such_job_flow",
+    "no_such_step",
+]
 
 
 def no_such_cluster(cluster_id: str) -> InvalidRequestException:
@@ -15,3 +21,8 @@ def no_such_cluster(cluster_id: str) -> InvalidRequestException:
 def no_such_step(step_id: str) -> InvalidRequestException:
     """Return the error of a request for a step that does not exist."""
     return InvalidRequestException(f"Step id '{step_id}' is not valid.")
+
+
+def no_such_job_flow() -> ValidationException:
+    """Return the error of an operation on job flows, as clusters were once called, that do not exist."""
+    return ValidationException("Specified job flow ID does not exist.")

@@ -12,7 +12,7 @@ from moto.emr.models import ElasticMapReduceBackend
 from pytest_isolated_emr.emr.cluster_files import ClusterFiles
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.emr.clusters import Cluster
-from pytest_isolated_emr.emr.errors import no_such_cluster, no_such_step
+from pytest_isolated_emr.emr.errors import no_such_cluster, no_such_job_flow, no_such_step
 from pytest_isolated_emr.emr.logs import LogUploads
 from pytest_isolated_emr.emr.runner import Runner
 from pytest_isolated_emr.emr.steps import Step
@@ -97,6 +97,17 @@ class EmrBackend(ElasticMapReduceBackend):  # type: ignore[misc]
         found = self.clusters.get(cluster_id)
         if found is None:
             raise no_such_cluster(cluster_id)
+        return found
+
+    def find_job_flow(self, job_flow_id: str) -> Cluster:
+        """Return a cluster for one of the operations that call it a job flow, which word their errors otherwise.
+
+        :param job_flow_id: its id.
+        :raises ValidationException: there is none.
+        """
+        found = self.clusters.get(job_flow_id)
+        if found is None:
+            raise no_such_job_flow()
         return found
 
     def find_step(self, cluster_id: str, step_id: str) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,12 +101,19 @@ class Runner:
         self._uploads.send(logs, *place)
         return ended.returncode
 
-    def signal_step(self, step: Step, number: int) -> bool:
-        """Send a signal to a running step with all that it started, and tell whether it was there."""
-        sent: bool = self._keeper.request(
-            "signal_command", cluster=self._cluster_id, name=f"step {step.id}", number=number
-        )["sent"]
-        return sent
+    def cancel_step(self, step: Step, *, at_once: bool) -> None:
+        """Cancel a running step (EMR Management Guide, "Cancel steps").
+
+        :param step: the step.
+        :param at_once: whether it is killed with all that descends from it; else its own process is asked to end.
+        """
+        self._keeper.request(
+            "signal_command",
+            cluster=self._cluster_id,
+            name=f"step {step.id}",
+            number=signal.SIGKILL if at_once else signal.SIGTERM,
+            descendants=at_once,
+        )
 
     def end(self) -> None:
         """End all that the cluster's commands started."""

@@ -76,7 +76,12 @@ class ClusterService:
                 except OSError as error:
                     return {"not_started": f"{error.filename or request['command'][0]}: {error.strerror}"}
             case "signal_command":
-                sent = self._backend.signal_command(request["cluster"], request["name"], request["number"])
+                sent = self._backend.signal_command(
+                    request["cluster"],
+                    request["name"],
+                    request["number"],
+                    descendants=request["descendants"],
+                )
                 return {"sent": sent}
             case "end_cluster":
                 return {"problems": await self._backend.end_cluster(request["cluster"])}

@@ -85,6 +85,13 @@ class ProcessIdentity:
         """Return the identity as it is written to files."""
         return asdict(self)
 
+    def signal(self, number: int) -> None:
+        """Send a signal to this very process, or to none if it is gone.
+
+        :param number: the signal.
+        """
+        _send(self, signal.Signals(number))
+
     def is_alive(self) -> bool:
         """Tell whether this very process still runs. A zombie does not."""
         if self.boot_id != boot_id():

@@ -150,6 +150,7 @@ def test_cancelling_a_running_step_and_a_pending_one(cluster, marks, option):
     assert [info["Status"] for info in answer] == ["SUBMITTED", "SUBMITTED", "FAILED"]
     for step in (pending, running):
         assert end_of_step(cluster, step)["State"] == "CANCELLED"
+    assert step_status(cluster, running)["StateChangeReason"] == {}
     assert_gone(int((marks / "pid").read_text()))
 
 
@@ -162,6 +163,13 @@ def assert_gone(pid):
             return
         assert time.monotonic() < deadline, f"{pid} still runs"
         time.sleep(0.02)
+
+
+def test_what_concurrent_steps_may_not_say():
+    made = start(StepConcurrencyLevel=2)
+    for action in ("CANCEL_AND_WAIT", "TERMINATE_CLUSTER"):
+        with pytest.raises(ClientError, match=f"Action on failure '{action}' is invalid"):
+            emr.add_job_flow_steps(JobFlowId=made, Steps=[bash("true", action)])
 
 
 def test_no_process_outlives_its_cluster(marks):
@@ -242,6 +250,11 @@ def test_bootstrap_actions(s3, scratch):
     assert order.read_text() == "1\n2\n"
     assert [a["Name"] for a in emr.list_bootstrap_actions(ClusterId=made)["BootstrapActions"]] == ["ok", "ok"]
 
+    lacking = start(BootstrapActions=[action("missing")])
+    assert (
+        "failed attempting to download bootstrap action 1 file from S3"
+        in (end_of_cluster(lacking)["StateChangeReason"]["Message"])
+    )
     failing = start(BootstrapActions=[*good, action("no")])
     status = end_of_cluster(failing)
     assert status["State"] == "TERMINATED_WITH_ERRORS"
@@ -296,7 +309,12 @@ def test_keep_alive_can_be_taken_away():
             "Cluster id 'j-NO' is not valid.",
         ),
         ("list_steps", {"ClusterId": "j-NO"}, "InvalidRequestException", "Cluster id 'j-NO' is not valid."),
-        ("terminate_job_flows", {"JobFlowIds": ["j-NO"]}, "InvalidRequestException", "is not valid"),
+        (
+            "terminate_job_flows",
+            {"JobFlowIds": ["j-NO"]},
+            "ValidationException",
+            "job flow ID does not exist",
+        ),
         (
             "put_auto_termination_policy",
             {"AutoTerminationPolicy": {"IdleTimeout": 5}},
@@ -329,7 +347,7 @@ def test_no_more_than_256_active_steps():
     while steps:
         added += emr.add_job_flow_steps(JobFlowId=made, Steps=steps[:100])["StepIds"]
         steps = steps[100:]
-    with pytest.raises(ClientError, match="Maximum is 256"):
+    with pytest.raises(ClientError, match="Maximum number of active steps"):
         emr.add_job_flow_steps(JobFlowId=made, Steps=[bash("true")])
     listed = [
         step for page in emr.get_paginator("list_steps").paginate(ClusterId=made) for step in page["Steps"]

@@ -9,7 +9,6 @@ from pytest_isolated_emr.emr import describe
 from pytest_isolated_emr.emr.errors import ValidationException
 from pytest_isolated_emr.emr.models import EmrBackend
 from pytest_isolated_emr.emr.operations.settings import check_idle_timeout
-from pytest_isolated_emr.emr.operations.steps import check_actions
 from pytest_isolated_emr.emr.paging import page
 
 #: https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-plan-bootstrap.html
@@ -27,7 +26,6 @@ def run_job_flow(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]
         raise ValidationException(f"A maximum of {_MAX_BOOTSTRAP_ACTIONS} bootstrap actions are allowed.")
     if request.get("AutoTerminationPolicy"):
         check_idle_timeout(request["AutoTerminationPolicy"])
-    check_actions(request.get("Steps") or (), request.get("StepConcurrencyLevel", 1))
     made = backend.run(request)
     return {"JobFlowId": made.id, "ClusterArn": made.arn}
 
@@ -53,7 +51,7 @@ def list_clusters(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any
 
 def terminate_job_flows(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """End clusters, but for protected ones."""
-    wanted = [backend.find_cluster(cluster_id) for cluster_id in request["JobFlowIds"]]
+    wanted = [backend.find_job_flow(cluster_id) for cluster_id in request["JobFlowIds"]]
     for cluster in wanted:
         if not cluster.termination_protected:
             cluster.terminate()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_isolated_emr.emr.clusters import MAX_ACTIVE_STEPS, Cluster
-from pytest_isolated_emr.emr.errors import InvalidRequestException, ValidationException
+from pytest_isolated_emr.emr.errors import ValidationException
 from pytest_isolated_emr.emr.models import EmrBackend
 
 #: In seconds: https://docs.aws.amazon.com/emr/latest/APIReference/API_AutoTerminationPolicy.html
@@ -27,10 +27,10 @@ def remove_tags(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
 
 def modify_cluster(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Set how many steps run at once."""
-    cluster = _modifiable(backend, request["ClusterId"])
+    cluster = _modifiable(backend.find_cluster(request["ClusterId"]))
     level: int = request.get("StepConcurrencyLevel") or cluster.step_concurrency_level or 1
     if not 1 <= level <= MAX_ACTIVE_STEPS:
-        raise ValidationException(f"StepConcurrencyLevel must be between 1 and {MAX_ACTIVE_STEPS}.")
+        raise ValidationException("Invalid step concurrency level. Allowed level is from 1 to 256")
     cluster.step_concurrency_level = level
     cluster.touch()
     return {"StepConcurrencyLevel": level}
@@ -39,7 +39,7 @@ def modify_cluster(backend: EmrBackend, request: dict[str, Any]) -> dict[str, An
 def set_keep_job_flow_alive_when_no_steps(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Set whether clusters end when they have no step left."""
     for cluster_id in request["JobFlowIds"]:
-        cluster = _modifiable(backend, cluster_id)
+        cluster = _modifiable(backend.find_job_flow(cluster_id))
         cluster.keep_job_flow_alive_when_no_steps = request["KeepJobFlowAliveWhenNoSteps"]
         cluster.touch()
     return {}
@@ -48,21 +48,21 @@ def set_keep_job_flow_alive_when_no_steps(backend: EmrBackend, request: dict[str
 def set_termination_protection(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Protect clusters from being ended by a user, or no longer."""
     for cluster_id in request["JobFlowIds"]:
-        backend.find_cluster(cluster_id).set_termination_protection(request["TerminationProtected"])
+        backend.find_job_flow(cluster_id).set_termination_protection(request["TerminationProtected"])
     return {}
 
 
 def set_unhealthy_node_replacement(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Set whether instances that fail are replaced; none does."""
     for cluster_id in request["JobFlowIds"]:
-        backend.find_cluster(cluster_id).unhealthy_node_replacement = request["UnhealthyNodeReplacement"]
+        backend.find_job_flow(cluster_id).unhealthy_node_replacement = request["UnhealthyNodeReplacement"]
     return {}
 
 
 def set_visible_to_all_users(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Set who sees clusters; everybody does."""
     for cluster_id in request["JobFlowIds"]:
-        backend.find_cluster(cluster_id).set_visibility(request["VisibleToAllUsers"])
+        backend.find_job_flow(cluster_id).set_visibility(request["VisibleToAllUsers"])
     return {}
 
 
@@ -74,7 +74,7 @@ def get_auto_termination_policy(backend: EmrBackend, request: dict[str, Any]) ->
 
 def put_auto_termination_policy(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Set after which idle time a cluster ends."""
-    cluster = _modifiable(backend, request["ClusterId"])
+    cluster = _modifiable(backend.find_cluster(request["ClusterId"]))
     policy = request.get("AutoTerminationPolicy") or {}
     check_idle_timeout(policy)
     cluster.auto_termination = policy
@@ -110,7 +110,7 @@ def get_managed_scaling_policy(backend: EmrBackend, request: dict[str, Any]) -> 
 
 def put_managed_scaling_policy(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Keep how a cluster would be scaled; here nothing is."""
-    _modifiable(backend, request["ClusterId"]).managed_scaling = request["ManagedScalingPolicy"]
+    _modifiable(backend.find_cluster(request["ClusterId"])).managed_scaling = request["ManagedScalingPolicy"]
     return {}
 
 
@@ -120,10 +120,9 @@ def remove_managed_scaling_policy(backend: EmrBackend, request: dict[str, Any]) 
     return {}
 
 
-def _modifiable(backend: EmrBackend, cluster_id: str) -> Cluster:
-    cluster = backend.find_cluster(cluster_id)
+def _modifiable(cluster: Cluster) -> Cluster:
     if cluster.is_ending:
-        raise InvalidRequestException(
+        raise ValidationException(
             "A job flow that is shutting down, terminated, or finished may not be modified."
         )
     return cluster

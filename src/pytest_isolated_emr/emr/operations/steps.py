@@ -14,24 +14,25 @@ from pytest_isolated_emr.emr.steps import Step
 
 def add_job_flow_steps(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Put steps into a cluster's queue."""
-    cluster = backend.find_cluster(request["JobFlowId"])
-    check_actions(request["Steps"], cluster.step_concurrency_level)
+    cluster = backend.find_job_flow(request["JobFlowId"])
+    _check_actions(request["Steps"], cluster.step_concurrency_level)
     added = [Step(config, request.get("ExecutionRoleArn")) for config in request["Steps"]]
     cluster.add_steps(added)
     return {"StepIds": [step.id for step in added]}
 
 
-def check_actions(configs: Sequence[dict[str, Any]], concurrency: int) -> None:
+def _check_actions(configs: Sequence[dict[str, Any]], concurrency: int) -> None:
     """Refuse actions that say of one step what becomes of others that run at the same time.
 
     :param configs: the steps.
     :param concurrency: how many run at once.
     :raises ValidationException: one of them has such an action.
     """
-    if concurrency > 1 and any(config.get("ActionOnFailure") == "CANCEL_AND_WAIT" for config in configs):
-        raise ValidationException(
-            "ActionOnFailure of CANCEL_AND_WAIT is not supported when StepConcurrencyLevel is greater than 1."
-        )
+    if concurrency > 1:
+        for config in configs:
+            action = config.get("ActionOnFailure", "CONTINUE")
+            if action != "CONTINUE":
+                raise ValidationException(f"Action on failure '{action}' is invalid.")
 
 
 def describe_step(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
