@@ -31,3 +31,29 @@ def test_a_failing_test_shows_the_steps_that_it_ran(project, run_pytest):
     assert finished.code == 1
     assert "EMR step s-" in finished.output
     assert finished.output.count("the reason") >= 2, finished.output
+
+
+def test_a_step_ends_with_the_endpoint(project, run_pytest):
+    (project / "test_it.py").write_text(
+        """
+import json, time
+import psutil, pytest
+from botocore.config import Config
+
+def test_it(aws_client, emr_cluster, isolated_emr, tmp_path):
+    emr = aws_client("emr", config=Config(retries={"max_attempts": 0}))
+    pid = tmp_path / "pid"
+    step = {"Jar": "command-runner.jar", "Args": ["bash", "-c", f"echo $$ > {pid}; exec sleep 1000"]}
+    emr.add_job_flow_steps(JobFlowId=emr_cluster, Steps=[{"Name": "s", "HadoopJarStep": step}])
+    while not pid.exists() or not pid.read_text():
+        time.sleep(0.02)
+    running = psutil.Process(int(pid.read_text()))
+    keeper = psutil.Process(json.loads((isolated_emr._session.directory / "session.json").read_text())["keeper"]["pid"])
+    endpoint = [child for child in keeper.children() if "pytest_isolated_emr.aws.endpoint" in child.cmdline()]
+    endpoint[0].kill()
+    running.wait(60)
+    with pytest.raises(Exception, match="onnect"):
+        emr.describe_cluster(ClusterId=emr_cluster)
+"""
+    )
+    run_pytest("--isolated-emr").assert_passed(1)
