@@ -117,7 +117,9 @@ class ClusterFiles:
         # The metastore of EMR outlives the step: what one step saves as a table, the next one finds.
         derby = f"jdbc:derby:directory:{self.path / 'derby' / 'metastore'};create=true"
         settings["spark.hadoop.javax.jdo.option.ConnectionURL"] = derby
-        return {**settings, **_hdfs(self.hdfs), "spark.sql.warehouse.dir": "hdfs:///user/spark/warehouse"}
+        # In HDFS too, by its path on the disk: Hive takes whatever is called hdfs:// for HDFS's own class.
+        warehouse = (self.hdfs / "user" / "spark" / "warehouse").as_uri()
+        return {**settings, **_hdfs(self.hdfs), "spark.sql.warehouse.dir": warehouse}
 
     def _variables(self, spark: ClusterSpark) -> dict[str, str]:
         bin_directory = _make_commands(self.path.with_name("bin"), spark.python)

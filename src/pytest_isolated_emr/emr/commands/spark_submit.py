@@ -40,9 +40,8 @@ def submit(context: CommandContext, arguments: Sequence[str]) -> NoReturn:
     _keep_in_session(options)
     is_cluster = options.deploy_mode == "cluster"
     working = container.directory if is_cluster else Path.cwd()
-    variables = _fetch(options, container.directory, working)
-    if is_cluster:
-        variables |= options.conf_with_prefix("spark.yarn.appMasterEnv.")
+    _fetch(options, container.directory, working)
+    variables = options.conf_with_prefix("spark.yarn.appMasterEnv.") if is_cluster else {}
     variables |= options.conf_with_prefix("spark.executorEnv.")
     variables = {name: value for name, value in variables.items() if not _is_emrs_own(name, value)}
     if not is_cluster:
@@ -66,15 +65,14 @@ def _keep_in_session(options: SubmitOptions) -> None:
     options.conf = held
 
 
-def _fetch(options: SubmitOptions, staging: Path, working: Path) -> dict[str, str]:
-    """Have all files of a job on the disk, by their names where YARN puts them, and return variables for that."""
+def _fetch(options: SubmitOptions, staging: Path, working: Path) -> None:
+    """Have all files of a job on the disk, by their names where YARN puts them."""
     if options.primary and is_remote(options.primary):
         options.primary = str(download(options.primary, staging))
     for option in ("--py-files", "--jars", "--files", "--archives"):
         options.localize(option, staging)
     for option in ("--files", "--archives"):
         options.link(option, working)
-    return {}
 
 
 def _is_emrs_own(name: str, value: str) -> bool:
