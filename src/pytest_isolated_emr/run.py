@@ -117,9 +117,10 @@ class IsolatedRun:
                 self._wiring.fetch_jars(self._progress)
                 if not self._config.pluginmanager.hasplugin("dsession"):
                     self._runtime.start()
-                self._wiring.write_configuration(Path(os.environ["SPARK_CONF_DIR"]), self._spark_conf())
+                conf = self._spark_conf()
+                self._wiring.write_configuration(Path(os.environ["SPARK_CONF_DIR"]), conf)
                 if self._session.worker == OWNER:
-                    self._offer_spark()
+                    self._offer_spark(conf)
         except IsolatedEmrError as error:
             pytest.exit(str(error), returncode=EXIT_NO_ENVIRONMENT)
 
@@ -199,9 +200,9 @@ class IsolatedRun:
                 self._note(f"{key}: set by a conftest, left out, as it would lead out of the session")
         return properties.merged(own, held)
 
-    def _offer_spark(self) -> None:
+    def _offer_spark(self, conf: dict[str, str]) -> None:
         """Tell the keeper what Spark the session's EMR clusters use."""
-        spark = self._wiring.cluster_spark(self._spark_conf(), os.environ, self._progress)
+        spark = self._wiring.cluster_spark(self._session, conf, os.environ)
         self._session.client.request("offer_spark", spark=spark.to_message())
 
     def _progress(self, text: str) -> None:
@@ -226,6 +227,10 @@ class IsolatedRun:
             destination = self._session.directory / "kept" / f"logs-{self._session.worker}"
             shutil.copytree(self._session.directory / "logs", destination)
             self._kept.append(f"kept: logs: {destination}")
+            for logs in sorted(self._session.directory.glob("clusters/j-*/logs")):
+                kept = self._session.directory / "kept" / "clusters" / logs.parent.name
+                shutil.copytree(logs, kept)
+                self._kept.append(f"kept: logs of the EMR cluster {logs.parent.name}: {kept}")
 
     def _take_down(self) -> None:
         if self._is_down:

@@ -20,10 +20,10 @@ def test_clusters_and_steps(project, run_pytest):
 @pytest.mark.spark
 def test_steps_with_spark(project, run_pytest):
     shutil.copy(SUITES / "test_spark.py", project)
-    run_pytest("--isolated-emr").assert_passed(5)
+    run_pytest("--isolated-emr").assert_passed(6)
 
 
-def test_a_failing_test_shows_the_steps_that_it_ran(project, run_pytest):
+def test_a_failing_test_shows_the_steps_that_it_ran(project, home, run_pytest):
     (project / "test_it.py").write_text(
         "def test_it(run_step):\n    run_step('bash', '-c', 'echo the reason >&2; exit 1')\n"
     )
@@ -31,6 +31,8 @@ def test_a_failing_test_shows_the_steps_that_it_ran(project, run_pytest):
     assert finished.code == 1
     assert "EMR step s-" in finished.output
     assert finished.output.count("the reason") >= 2, finished.output
+    kept = [path.read_text() for path in home.glob("sessions/*/kept/clusters/j-*/steps/s-*/stderr")]
+    assert kept == ["the reason\n"]
 
 
 def test_a_step_ends_with_the_endpoint(project, run_pytest):
@@ -45,7 +47,9 @@ def test_it(aws_client, emr_cluster, isolated_emr, tmp_path):
     pid = tmp_path / "pid"
     step = {"Jar": "command-runner.jar", "Args": ["bash", "-c", f"echo $$ > {pid}; exec sleep 1000"]}
     emr.add_job_flow_steps(JobFlowId=emr_cluster, Steps=[{"Name": "s", "HadoopJarStep": step}])
+    deadline = time.monotonic() + 60
     while not pid.exists() or not pid.read_text():
+        assert time.monotonic() < deadline
         time.sleep(0.02)
     running = psutil.Process(int(pid.read_text()))
     keeper = psutil.Process(json.loads((isolated_emr._session.directory / "session.json").read_text())["keeper"]["pid"])

@@ -42,7 +42,7 @@ def exec_(backend: str, region: str | None, command: tuple[str, ...]) -> None:
         session.environment_guard().apply()
         conf = wiring.defaults(session, _say, _say)
         wiring.write_configuration(session.worker_directory / "conf", conf)
-        spark = wiring.cluster_spark(conf, os.environ, _say)
+        spark = wiring.cluster_spark(session, conf, os.environ)
         session.client.request("offer_spark", spark=spark.to_message())
         session.client.request("ready")
         code = _run(session, command)

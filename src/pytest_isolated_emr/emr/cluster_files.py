@@ -48,15 +48,14 @@ class ClusterFiles:
         self.hdfs = self.path / "hdfs"
         self.home = self.path / "home"
         self.variables: dict[str, str] = {}
+        #: What of the Configurations has no effect here, one sentence each.
+        self.notes: list[str] = []
 
-    def make(
-        self, spark: ClusterSpark, asked: Sequence[dict[str, Any]]
-    ) -> configurations.AppliedConfigurations:
+    def make(self, spark: ClusterSpark, asked: Sequence[dict[str, Any]]) -> None:
         """Make the directory for a cluster that uses a Spark.
 
         :param spark: the session's.
         :param asked: RunJobFlow's Configurations.
-        :returns: what became of them.
         """
         for name in (
             "applications",
@@ -83,7 +82,8 @@ class ClusterFiles:
         described = spark.to_message() | {"properties": settings, "environ": {}}
         ClusterSpark.from_message(described).write(self.path / SPARK_FILE)
         self.variables = spark.environ | self._variables(spark) | applied.variables
-        return applied
+        self.notes = [f"{name}: left out, as it would lead out of the session" for name in applied.left_out]
+        self.notes += [f"{name}: of EMR's instances, without effect here" for name in applied.without_effect]
 
     def step_directory(self, step_id: str) -> Path:
         """Return a step's working directory, made if it is not there.
@@ -111,9 +111,10 @@ class ClusterFiles:
         return applications_of(self._session_directory, self._cluster_id, step_id)
 
     def _settings(self, spark: ClusterSpark) -> dict[str, str]:
-        own = properties.default_properties(self.path, cores=spark.cores, ui=False)
-        # Its place in the session's Spark is the process's that described it.
-        settings = {**spark.properties, **{key: own[key] for key in own if str(self.path) in own[key]}}
+        # The files of the session's own Spark are the process's that described it.
+        settings = {
+            key: value.replace(spark.directory, str(self.path)) for key, value in spark.properties.items()
+        }
         # The metastore of EMR outlives the step: what one step saves as a table, the next one finds.
         derby = f"jdbc:derby:directory:{self.path / 'derby' / 'metastore'};create=true"
         settings["spark.hadoop.javax.jdo.option.ConnectionURL"] = derby
@@ -122,7 +123,7 @@ class ClusterFiles:
         return {**settings, **_hdfs(self.hdfs), "spark.sql.warehouse.dir": warehouse}
 
     def _variables(self, spark: ClusterSpark) -> dict[str, str]:
-        bin_directory = _make_commands(self.path.with_name("bin"), spark.python)
+        bin_directory = _make_commands(self.path / "bin", spark.python)
         conf = str(self.path / "conf")
         path = [str(bin_directory), str(Path(spark.python).parent), spark.environ.get("PATH", os.defpath)]
         python_path = [str(self.path / "python"), spark.environ.get("PYTHONPATH", "")]
@@ -176,11 +177,8 @@ def _write_core_site(path: Path, settings: dict[str, str]) -> None:
 
 
 def _make_commands(directory: Path, python: str) -> Path:
-    """Make the programs that a cluster's commands find on their PATH, once for all clusters of the session."""
-    if directory.is_dir():
-        return directory
-    making = directory.with_name(f".{directory.name}-{os.getpid()}")
-    making.mkdir(mode=0o700)
+    """Make the programs that a cluster's commands find on their PATH."""
+    directory.mkdir(mode=0o700)
     ours = shlex.quote(sys.executable)
     programs = {
         name: f'{ours} -m pytest_isolated_emr.emr.commands.{module} "$@"' for name, module in COMMANDS.items()
@@ -191,8 +189,7 @@ def _make_commands(directory: Path, python: str) -> Path:
     for name in ("pip3", "pip"):
         programs[name] = f'{shlex.quote(python)} -m pip "$@"'
     for name, command in programs.items():
-        program = making / name
+        program = directory / name
         program.write_text(f"#!/bin/sh\nexec {command}\n", encoding="utf-8")
         program.chmod(0o700)
-    making.rename(directory)
     return directory

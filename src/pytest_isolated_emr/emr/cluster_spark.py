@@ -13,35 +13,29 @@ from typing import Any
 class ClusterSpark:
     """What a cluster's Spark is made of.
 
-    :param version: of Spark, such as ``4.0.1``.
     :param home: the directory of the Spark to run.
     :param java_home: the directory of the Java to run it with.
     :param python: the interpreter of drivers and workers.
     :param properties: its settings, the session's S3 among them; secrets too.
+    :param directory: the directory that the settings' own files are in; a cluster has them in its own instead.
     :param class_path: of the jars that Spark lacks, in the form of ``spark.driver.extraClassPath``.
     :param class_data: the archive of classes for that class path, or None.
-    :param cores: how many cores one job uses.
     :param environ: the environment of the session's owner, the session's AWS among it.
-    :param jar_cache: the directory that holds sets of jars, for packages.
-    :param repositories: roots of Maven repositories to use in the place of Maven Central.
     """
 
-    version: str
     home: str
     java_home: str
     python: str
     properties: dict[str, str] = field(repr=False)
+    directory: str
     class_path: str
     class_data: str | None
-    cores: int
     environ: dict[str, str] = field(repr=False)
-    jar_cache: str
-    repositories: tuple[str, ...]
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> ClusterSpark:
         """Read what :meth:`to_message` gave."""
-        return cls(**message | {"repositories": tuple(message["repositories"])})
+        return cls(**message)
 
     def to_message(self) -> dict[str, Any]:
         """Return it as JSON has it."""

@@ -16,12 +16,12 @@ from typing import Any
 from moto.core.utils import utcnow
 from moto.emr.models import Cluster as MotoCluster
 from moto.emr.models import ElasticMapReduceBackend
+from moto.moto_api._internal import mock_random
 
 from pytest_isolated_emr.emr import steps
 from pytest_isolated_emr.emr.cluster_files import ClusterFiles
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.emr.errors import ValidationException
-from pytest_isolated_emr.emr.instances import Instances
 from pytest_isolated_emr.emr.logs import LogUploads
 from pytest_isolated_emr.emr.runner import Runner
 from pytest_isolated_emr.emr.steps import FailureDetails, Step
@@ -96,7 +96,8 @@ class Cluster(MotoCluster):  # type: ignore[misc]
         self.auto_termination: dict[str, int] | None = request.get("AutoTerminationPolicy")
         self.managed_scaling: dict[str, Any] | None = request.get("ManagedScalingPolicy")
         self.unhealthy_node_replacement: bool = asked.get("UnhealthyNodeReplacement", False)
-        self.instances = Instances(asked)
+        # There is none; its id is in reasons and in the places of logs.
+        self.master_instance_id = f"i-0{mock_random.get_random_hex(16)}"
         self.changed = threading.Condition()
         self.steps: list[Step] = []
         self.code: str | None = None
@@ -214,7 +215,7 @@ class Cluster(MotoCluster):  # type: ignore[misc]
             self._enter(BOOTSTRAPPING, "Running bootstrap actions")
         for number, action in enumerate(actions, 1):
             script = action["ScriptBootstrapAction"]
-            instance = self.instances.master_id
+            instance = self.master_instance_id
             returncode = self._runner.run_bootstrap_action(
                 number, script["Path"], script.get("Args") or [], instance
             )

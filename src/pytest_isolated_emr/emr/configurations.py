@@ -38,7 +38,7 @@ class AppliedConfigurations:
     :param variables: of the commands' environment.
     :param log4j2: lines of a ``log4j2.properties``.
     :param left_out: settings that would lead out of the session.
-    :param without_effect: classifications of what is not here.
+    :param without_effect: settings and classifications of what is not here.
     """
 
     spark: dict[str, str] = field(default_factory=dict)
@@ -100,7 +100,11 @@ def write_log4j2(path: Path, lines: dict[str, str]) -> None:
 
 def _add(applied: AppliedConfigurations, settings: dict[str, str]) -> None:
     held, left_out = properties.split_protected(settings)
-    applied.spark |= {key: value for key, value in held.items() if not _is_of_the_instances(key, value)}
+    for key, value in held.items():
+        if _is_of_the_instances(key, value):
+            applied.without_effect.append(key)
+        else:
+            applied.spark[key] = value
     applied.left_out += left_out
 
 

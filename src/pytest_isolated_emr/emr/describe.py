@@ -53,7 +53,7 @@ def cluster(described: Cluster) -> dict[str, Any]:
             "RequestedEc2AvailabilityZones": (asked.get("Placement") or {}).get("AvailabilityZones") or [],
             "IamInstanceProfile": request.get("JobFlowRole"),
         },
-        "InstanceCollectionType": "INSTANCE_FLEET" if described.instances.fleets else "INSTANCE_GROUP",
+        "InstanceCollectionType": "INSTANCE_FLEET" if asked.get("InstanceFleets") else "INSTANCE_GROUP",
         **{key: request[key] for key in _REPEATED if key in request},
         **({"LogUri": described.log_uri} if described.log_uri else {}),
         "AutoTerminate": described.auto_terminate,

@@ -18,6 +18,9 @@ from pytest_isolated_emr.emr.runner import Runner
 from pytest_isolated_emr.emr.steps import Step
 from pytest_isolated_emr.keeper.concurrent_client import ConcurrentKeeperClient
 
+#: Held while a cluster is made: nobody sees half of one.
+_making = threading.Lock()
+
 
 class SessionLink:
     """The endpoint's way to its session, for all accounts and regions.
@@ -68,7 +71,9 @@ class EmrBackend(ElasticMapReduceBackend):  # type: ignore[misc]
         :param request: RunJobFlow's, valid.
         """
         session = self.session
-        made = Cluster(self, request, files=session.files, runner=session.runner, spark=session.spark)
+        # moto shows a cluster from the first line of its making on.
+        with _making:
+            made = Cluster(self, request, files=session.files, runner=session.runner, spark=session.spark)
         threading.Thread(target=made.live, name=made.id, daemon=True).start()
         return made
 
@@ -88,13 +93,18 @@ class EmrBackend(ElasticMapReduceBackend):  # type: ignore[misc]
         }
         return self.run({key: value for key, value in request.items() if value is not None})
 
+    def all_clusters(self) -> list[Cluster]:
+        """Return all clusters, the oldest first."""
+        with _making:
+            return list(self.clusters.values())
+
     def find_cluster(self, cluster_id: str) -> Cluster:
         """Return a cluster.
 
         :param cluster_id: its id.
         :raises InvalidRequestException: there is none.
         """
-        found = self.clusters.get(cluster_id)
+        found = self._get(cluster_id)
         if found is None:
             raise no_such_cluster(cluster_id)
         return found
@@ -105,7 +115,7 @@ class EmrBackend(ElasticMapReduceBackend):  # type: ignore[misc]
         :param job_flow_id: its id.
         :raises ValidationException: there is none.
         """
-        found = self.clusters.get(job_flow_id)
+        found = self._get(job_flow_id)
         if found is None:
             raise no_such_job_flow()
         return found
@@ -121,3 +131,7 @@ class EmrBackend(ElasticMapReduceBackend):  # type: ignore[misc]
         if found is None:
             raise no_such_step(step_id)
         return found
+
+    def _get(self, cluster_id: str) -> Cluster | None:
+        with _making:
+            return self.clusters.get(cluster_id)

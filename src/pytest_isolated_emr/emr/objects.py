@@ -63,11 +63,3 @@ def upload(data: bytes, url: str) -> None:
         s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(bucket, key, data)
     except (S3ClientError, ServiceException) as error:
         raise NoSuchObject(f"{url}: {error}") from error
-
-
-def bucket_exists(url: str) -> bool:
-    """Tell whether a URL's bucket is there.
-
-    :param url: such as ``s3://bucket/key``.
-    """
-    return bucket_and_key(url)[0] in s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets

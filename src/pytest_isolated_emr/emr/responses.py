@@ -43,6 +43,18 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
+#: moto has these for clusters of its own kind.
+_NOT_HERE = (
+    "AddInstanceGroups",
+    "DescribeJobFlows",
+    "ListInstanceGroups",
+    "ListInstances",
+    "ModifyInstanceGroups",
+    "PutAutoScalingPolicy",
+    "RemoveAutoScalingPolicy",
+)
+
+
 class EmrResponses(ElasticMapReduceResponse):  # type: ignore[misc]
     """Answers requests; moto calls the method that has the operation's name."""
 
@@ -61,3 +73,14 @@ def _method(name: str, operation: Operation) -> Callable[[EmrResponses], ActionR
 
 for _name, _operation in OPERATIONS.items():
     setattr(EmrResponses, camelcase_to_underscores(_name), _method(_name, _operation))
+
+
+def _refusal(name: str) -> Callable[[EmrResponses], ActionResult]:
+    def refuse(self: EmrResponses) -> ActionResult:
+        raise NotImplementedError(f"{name} of EMR")
+
+    return refuse
+
+
+for _name in _NOT_HERE:
+    setattr(EmrResponses, camelcase_to_underscores(_name), _refusal(_name))

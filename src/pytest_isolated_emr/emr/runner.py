@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_isolated_emr.emr.cluster_files import ClusterFiles
@@ -14,16 +13,6 @@ from pytest_isolated_emr.emr.steps import FailureDetails, Step
 from pytest_isolated_emr.keeper.concurrent_client import ConcurrentKeeperClient
 
 _TAIL = 4000
-
-
-@dataclass(frozen=True)
-class _Ended:
-    """How a command ended.
-
-    :param returncode: its exit code, negative for a signal; None if it did not start.
-    """
-
-    returncode: int | None
 
 
 class Runner:
@@ -52,28 +41,30 @@ class Runner:
         controller = ControllerLog(logs / "controller")
         (logs / "syslog").touch()
         directory = self._files.step_directory(step.id)
+        for note in self._files.notes:
+            controller.warn(note)
         started = time.monotonic()
         try:
             command = command_of_step(step, directory)
         except NotRunnable as error:
             (logs / "stdout").touch()
             (logs / "stderr").write_text(f"{error}\n", encoding="utf-8")
-            ended = _Ended(None)
+            returncode = None
         else:
             variables = {"EMR_STEP_ID": step.id}
-            ended = self._run(f"step {step.id}", command, directory, logs, controller, variables)
+            returncode = self._run(f"step {step.id}", command, directory, logs, controller, variables)
         seconds = round(time.monotonic() - started)
         controller.info("Step created jobs: ")
-        if ended.returncode == 0:
+        if returncode == 0:
             controller.info(f"Step succeeded with exitCode 0 and took {seconds} seconds")
         else:
-            code = 1 if ended.returncode is None else _as_shell(ended.returncode)
+            code = 1 if returncode is None else _as_shell(returncode)
             controller.warn(f"Step failed with exitCode {code} and took {seconds} seconds")
         for problem in self._uploads.send(logs, "steps", step.id):
             controller.warn(problem)
         for application in self._files.applications_of(step.id):
             self._uploads.send(self._files.logs / "containers" / application, "containers", application)
-        if ended.returncode == 0:
+        if returncode == 0:
             return None
         return _failure(logs / "stderr", self._uploads.url("steps", step.id, "stderr"))
 
@@ -95,11 +86,11 @@ class Runner:
         except NotRunnable as error:
             (logs / "stdout").touch()
             (logs / "stderr").write_text(f"{error}\n", encoding="utf-8")
-            ended = _Ended(None)
+            returncode = None
         else:
-            ended = self._run(f"bootstrap action {number}", command, directory, logs, controller, {})
+            returncode = self._run(f"bootstrap action {number}", command, directory, logs, controller, {})
         self._uploads.send(logs, *place)
-        return ended.returncode
+        return returncode
 
     def cancel_step(self, step: Step, *, at_once: bool) -> None:
         """Cancel a running step (EMR Management Guide, "Cancel steps").
@@ -127,7 +118,8 @@ class Runner:
         logs: Path,
         controller: ControllerLog,
         variables: dict[str, str],
-    ) -> _Ended:
+    ) -> int | None:
+        """Run a command to its end; return its exit code, negative for a signal, or None if it did not start."""
         text = " ".join(command)
         controller.info(f"startExec '{text}'")
         controller.info(f"redirectOutput to {logs / 'stdout'}")
@@ -148,12 +140,11 @@ class Runner:
             program = command[0]
             with (logs / "stderr").open("a", encoding="utf-8") as stderr:
                 stderr.write(f'Cannot run program "{program}": {reply["not_started"]}\n')
-            return _Ended(None)
-        ended = _Ended(reply["returncode"])
-        assert ended.returncode is not None
-        controller.info(f"waitProcessCompletion ended with exit code {_as_shell(ended.returncode)} : {text}")
+            return None
+        returncode: int = reply["returncode"]
+        controller.info(f"waitProcessCompletion ended with exit code {_as_shell(returncode)} : {text}")
         controller.info(f"total process run time: {round(time.monotonic() - started)} seconds")
-        return ended
+        return returncode
 
 
 def _as_shell(returncode: int) -> int:

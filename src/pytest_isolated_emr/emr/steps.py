@@ -92,28 +92,6 @@ class Step(MotoStep):  # type: ignore[misc]
             "Status": self._describe_status(),
         }
 
-    def describe_as_of_old(self) -> dict[str, Any]:
-        """Return it as DescribeJobFlows does."""
-        jar_step = {
-            "Jar": self.jar,
-            "Args": list(self.args),
-            "Properties": [{"Key": key, "Value": value} for key, value in self.java_properties.items()],
-            **({"MainClass": self.main_class} if self.main_class else {}),
-        }
-        old_states = {CANCEL_PENDING: RUNNING}
-        return {
-            "StepConfig": {
-                "Name": self.name,
-                "ActionOnFailure": self.action_on_failure,
-                "HadoopJarStep": jar_step,
-            },
-            "ExecutionStatusDetail": {
-                "State": old_states.get(self.state, self.state),
-                **self._timeline(),
-                **({"LastStateChangeReason": self.message} if self.message else {}),
-            },
-        }
-
     def _describe_status(self) -> dict[str, Any]:
         status: dict[str, Any] = {
             "State": self.state,

@@ -29,6 +29,7 @@ class ConcurrentKeeperClient:
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
         self._waiting: dict[int, Future[Message]] = {}
+        self._problem: object = None
         threading.Thread(target=self._receive, daemon=True, name="keeper").start()
         self.request("attach", worker=ENDPOINT)
 
@@ -42,6 +43,8 @@ class ConcurrentKeeperClient:
         """
         answer: Future[Message] = Future()
         with self._lock:
+            if self._problem is not None:
+                raise _died(self._problem)
             number = next(self._ids)
             self._waiting[number] = answer
             try:
@@ -63,9 +66,13 @@ class ConcurrentKeeperClient:
             with self._connection.makefile("rb") as lines:
                 for line in lines:
                     reply = messages.decode(line)
-                    self._waiting.pop(reply["id"]).set_result(reply)
-        except (TimeoutError, OSError) as error:
+                    with self._lock:
+                        answer = self._waiting.pop(reply["id"])
+                    answer.set_result(reply)
+        except OSError as error:
             problem = error
+        with self._lock:
+            self._problem = problem
         for answer in self._waiting.values():
             answer.set_exception(_died(problem))
 

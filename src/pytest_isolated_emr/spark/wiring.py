@@ -97,28 +97,27 @@ class SparkWiring:
         return ClassData(self._archives, self.installation, self.java, self.fetch_jars(progress))
 
     def cluster_spark(
-        self, settings: Properties, environ: Mapping[str, str], progress: Callable[[str], None]
+        self, session: Session, settings: Properties, environ: Mapping[str, str]
     ) -> ClusterSpark:
         """Return the Spark that EMR clusters of the session use.
 
-        :param settings: the session's.
+        :param session: the session.
+        :param settings: those of its owner's Spark, whose jars are in the cache.
         :param environ: the environment of its owner, as tests see it.
-        :param progress: is told what is being waited for.
-        :raises JarsUnavailable: the jars cannot be fetched.
         """
-        class_data = self.class_data(progress)
+        jar_set = jars.cached_s3_jars(self.installation, self._cache)
+        class_data = (
+            ClassData(self._archives, self.installation, self.java, jar_set) if jar_set is not None else None
+        )
         return ClusterSpark(
-            version=self.installation.version,
             home=str(self.installation.home),
             java_home=str(self.java.home),
             python=environ.get("PYSPARK_PYTHON", sys.executable),
             properties=settings,
+            directory=str(session.worker_directory),
             class_path=settings["spark.driver.extraClassPath"],
-            class_data=str(class_data.path) if class_data.options(settings) else None,
-            cores=properties.cores_for({}),
+            class_data=str(class_data.path) if class_data and class_data.options(settings) else None,
             environ=dict(environ),
-            jar_cache=str(self._cache),
-            repositories=tuple(self._settings.repositories),
         )
 
     def for_jvm(

@@ -3,6 +3,7 @@
 import gzip
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import pytest
@@ -46,6 +47,15 @@ def until(look, *wanted):
     return look()
 
 
+def written(path):
+    """Wait for the number that a process writes into a file."""
+    deadline = time.monotonic() + 60
+    while not path.exists() or not path.read_text().endswith("\n"):
+        assert time.monotonic() < deadline, f"nothing in {path}"
+        time.sleep(0.02)
+    return int(path.read_text())
+
+
 def end_of_step(cluster, step):
     return until(lambda: step_status(cluster, step), *ENDED)
 
@@ -70,6 +80,33 @@ def test_a_cluster_without_steps_waits(cluster):
     status = cluster_status(cluster)
     assert status["StateChangeReason"] == {"Message": "Cluster ready to run steps."}
     assert set(status["Timeline"]) == {"CreationDateTime", "ReadyDateTime"}
+
+
+def test_clusters_made_at_the_same_moment():
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _number: start(), range(4)))
+    for one in made:
+        assert (
+            until(lambda one=one: cluster_status(one), "WAITING", "TERMINATED_WITH_ERRORS")["State"]
+            == "WAITING"
+        )
+
+
+def test_what_has_no_effect_is_said_in_the_controller_log(make_cluster, run_step):
+    settings = {"spark.hadoop.fs.s3a.endpoint": "s3.amazonaws.com", "spark.jars": "/usr/lib/hadoop-lzo/lib/*"}
+    made = make_cluster(Configurations=[{"Classification": "spark-defaults", "Properties": settings}])
+    said = (run_step("true", cluster=made).log / "controller").read_text()
+    assert "spark.hadoop.fs.s3a.endpoint: left out" in said
+    assert "spark.jars: of EMR's instances" in said
+
+
+@pytest.mark.parametrize("operation", ["list_instances", "list_instance_groups", "list_studios"])
+def test_what_is_not_here_is_refused_and_not_repeated(cluster, operation):
+    arguments = {} if operation == "list_studios" else {"ClusterId": cluster}
+    with pytest.raises(ClientError) as caught:
+        getattr(emr, operation)(**arguments)
+    assert caught.value.response["Error"]["Code"] == "NotImplemented"
+    assert caught.value.response["ResponseMetadata"]["RetryAttempts"] == 0
 
 
 def test_steps_run_in_order_and_the_cluster_ends_with_them(marks):
@@ -141,8 +178,7 @@ def test_cancelling_a_running_step_and_a_pending_one(cluster, marks, option):
     running, pending = emr.add_job_flow_steps(
         JobFlowId=cluster, Steps=[bash(f"echo $$ > {marks}/pid; sleep 1000 & wait"), bash("true")]
     )["StepIds"]
-    while not (marks / "pid").exists() or not (marks / "pid").read_text():
-        time.sleep(0.02)
+    pid = written(marks / "pid")
     unknown = "s-UNKNOWN"
     answer = emr.cancel_steps(
         ClusterId=cluster, StepIds=[pending, running, unknown], StepCancellationOption=option
@@ -151,7 +187,7 @@ def test_cancelling_a_running_step_and_a_pending_one(cluster, marks, option):
     for step in (pending, running):
         assert end_of_step(cluster, step)["State"] == "CANCELLED"
     assert step_status(cluster, running)["StateChangeReason"] == {}
-    assert_gone(int((marks / "pid").read_text()))
+    assert_gone(pid)
 
 
 def assert_gone(pid):
@@ -274,11 +310,10 @@ def test_a_bootstrap_action_that_never_ends_ends_with_its_cluster(s3, scratch):
     hang = {"Name": "h", "ScriptBootstrapAction": {"Path": f"{scratch}/hang.sh", "Args": [str(pid)]}}
     made = start(BootstrapActions=[hang])
     until(lambda: cluster_status(made), "BOOTSTRAPPING")
-    while not pid.exists() or not pid.read_text():
-        time.sleep(0.02)
+    running = written(pid)
     emr.terminate_job_flows(JobFlowIds=[made])
     assert end_of_cluster(made)["State"] == "TERMINATED"
-    assert_gone(int(pid.read_text()))
+    assert_gone(running)
 
 
 def test_termination_protection(cluster):

@@ -97,3 +97,21 @@ def test_tables_and_hdfs_live_as_long_as_the_cluster(make_cluster, run_step):
     assert "/data/in" in run_step("hdfs", "dfs", "-ls", "/data", cluster=cluster).stdout
     lacking = run_step("hadoop", "distcp", "a", "b", cluster=cluster, check=False)
     assert "isolated-emr: " in lacking.stderr
+
+
+HARD_CODED = """
+import sys
+from pyspark.sql import SparkSession
+spark = (
+    SparkSession.builder.config("spark.hadoop.fs.s3a.endpoint", "https://s3.eu-west-1.amazonaws.com")
+    .config("spark.hadoop.fs.s3a.path.style.access", "false")
+    .getOrCreate()
+)
+spark.range(4).write.parquet(sys.argv[1])
+"""
+
+
+def test_an_endpoint_in_a_jobs_code_does_not_lead_out(run_step, s3, scratch, spark):
+    s3.put_object(Bucket=scratch.bucket, Key=f"{scratch.prefix}/job.py", Body=HARD_CODED.encode())
+    run_step("spark-submit", f"{scratch}/job.py", f"{scratch}/out")
+    assert spark.read.parquet(f"{scratch}/out").count() == 4

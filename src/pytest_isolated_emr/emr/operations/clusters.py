@@ -41,7 +41,7 @@ def list_clusters(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any
     after, before = _time(request.get("CreatedAfter")), _time(request.get("CreatedBefore"))
     found = [
         cluster
-        for cluster in reversed(list(backend.clusters.values()))
+        for cluster in reversed(backend.all_clusters())
         if (not wanted or cluster.state in wanted)
         and (after is None or _aware(cluster.creation_datetime) > after)
         and (before is None or _aware(cluster.creation_datetime) < before)
