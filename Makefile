@@ -6,7 +6,7 @@ VENV35 := .venv-spark35
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint test-spark4 test-spark35 bench clean
+.PHONY: demo test lint test-spark4 test-spark35 bench class-lists clean
 
 demo: $(VENV)/.ready
 	@scripts/ensure-java
@@ -31,6 +31,12 @@ test-spark35: $(VENV35)/.ready
 bench: $(VENV)/.ready
 	@scripts/ensure-java
 	$(BIN)/python -m benchmarks
+
+# The classes that Spark's JVM loads ahead: to be written anew for a new version of Spark.
+class-lists: $(VENV)/.ready $(VENV35)/.ready
+	@scripts/ensure-java
+	$(BIN)/python scripts/list-spark-classes
+	$(VENV35)/bin/python scripts/list-spark-classes
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

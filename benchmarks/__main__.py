@@ -38,6 +38,8 @@ def pytest_seconds(arguments: list[str], directory: str, home: Path) -> tuple[fl
     environ = os.environ | {
         "BENCH_REPORTS": str(Path(directory) / REPORTS),
         HOME_VARIABLE: str(home),
+        # What a first run makes for later ones would make it one of those.
+        "CI": "true",
         # Of the plugins that are installed here, only the one that is measured.
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     }

@@ -65,6 +65,8 @@ def start_pytest(home: Path, project: Path) -> Iterator[Start]:
             "ISOLATED_EMR_HOME": str(home),
             "PYTHONDONTWRITEBYTECODE": "1",
             "COLUMNS": "200",
+            # Nothing made for later runs: each has a state root of its own.
+            "CI": "true",
         } | variables
         process = subprocess.Popen(
             [python, "-m", "pytest", *arguments],

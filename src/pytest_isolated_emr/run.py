@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,7 @@ class IsolatedRun:
         self._kept: list[str] = []
         self._problems: list[str] = []
         self._failures = 0
+        self._has_tested = False
         self._is_down = False
         self._runtime = SparkRuntime(
             session.client,
@@ -165,11 +167,14 @@ class IsolatedRun:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count what failed, here or in an xdist worker."""
         self._failures += report.failed
+        self._has_tested = True
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """Take the environment away, when all fixtures are torn down and before the summary is written."""
         self._take_down()
+        if self._session.worker == OWNER and self._has_tested:
+            self._warm_later_runs()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: object) -> None:
@@ -204,6 +209,14 @@ class IsolatedRun:
         """Tell the keeper what Spark the session's EMR clusters use."""
         spark = self._wiring.cluster_spark(self._session, conf, os.environ)
         self._session.client.request("offer_spark", spark=spark.to_message())
+
+    def _warm_later_runs(self) -> None:
+        try:
+            making = self._wiring.warm_later_runs()
+        except (OSError, subprocess.SubprocessError) as error:
+            making = f"Spark's classes could not be archived for later runs: {error}"
+        if making:
+            self._note(making)
 
     def _progress(self, text: str) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")

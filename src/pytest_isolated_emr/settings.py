@@ -13,6 +13,7 @@ import pytest
 
 BACKENDS = ("local",)
 RETENTIONS = ("failed", "all", "none")
+WARM = ("auto", "always", "never")
 DEFAULT_REGION = "us-east-1"
 DEFAULT_START_TIMEOUT = 120.0
 
@@ -44,6 +45,7 @@ class Settings:
     :param spark_ui: whether Spark's web UI runs, on a port of its own on 127.0.0.1.
     :param start_timeout: how long a Spark JVM may take until it answers, in seconds.
     :param buckets: made, and filled, before the first test.
+    :param warm: whether what makes later runs quicker is made after this one.
     :param repositories: roots of Maven repositories to fetch jars from, in place of Maven Central.
     """
 
@@ -53,6 +55,7 @@ class Settings:
     spark_ui: bool = False
     start_timeout: float = DEFAULT_START_TIMEOUT
     buckets: tuple[BucketSetting, ...] = field(default=())
+    warm: bool = False
     repositories: tuple[str, ...] = field(default=())
 
 
@@ -103,11 +106,19 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="SECONDS",
         help=f"How long a Spark JVM may take until it answers. Default: {DEFAULT_START_TIMEOUT:.0f}.",
     )
+    group.addoption(
+        "--isolated-emr-warm",
+        default=None,
+        metavar="WHEN",
+        help="Whether a process goes on after the last test, for a minute, to make what lets later runs start faster: "
+        "auto (default: not where the environment variable CI is set), always, never.",
+    )
     parser.addini("isolated_emr", "The same as --isolated-emr.", type="bool", default=False)
     parser.addini("isolated_emr_backend", "The same as --isolated-emr-backend.", default="")
     parser.addini("isolated_emr_region", "The same as --isolated-emr-region.", default="")
     parser.addini("isolated_emr_retention", "The same as --isolated-emr-retention.", default="")
     parser.addini("isolated_emr_spark_ui", "The same as --isolated-emr-spark-ui.", type="bool", default=False)
+    parser.addini("isolated_emr_warm", "The same as --isolated-emr-warm.", default="")
     parser.addini("isolated_emr_start_timeout", "The same as --isolated-emr-start-timeout.", default="")
     parser.addini(
         "isolated_emr_buckets",
@@ -145,6 +156,7 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         spark_ui=bool(_option(config, "isolated_emr_spark_ui") or _ini(config, "isolated_emr_spark_ui")),
         start_timeout=_seconds(config, "start_timeout", DEFAULT_START_TIMEOUT),
         buckets=_buckets(config),
+        warm=_warm(config, environ),
         repositories=tuple(_ini(config, "isolated_emr_repositories")),
     )
 
@@ -193,6 +205,13 @@ def _seconds(config: pytest.Config, name: str, default: float) -> float:
     if not 0 < seconds <= 86_400:
         raise pytest.UsageError(f"{place}: {value!r} is not a number of seconds above 0 and up to 86400")
     return seconds
+
+
+def _warm(config: pytest.Config, environ: Mapping[str, str]) -> bool:
+    chosen = _choice(config, "warm", WARM)
+    # A CI job's machine is thrown away, or wants to be left idle: https://docs.github.com/actions/reference/variables
+    in_ci = environ.get("CI", "").lower() not in ("", "0", "false")
+    return chosen == "always" or (chosen == "auto" and not in_ci)
 
 
 def _region(config: pytest.Config, environ: Mapping[str, str]) -> str:

@@ -7,9 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
+from pytest_isolated_emr import settings
+
+from ..conftest import TIMEOUT
 from .conftest import wait_for_end
 
 
@@ -135,6 +139,45 @@ def test_fetch_archives_spark_classes_for_the_sessions_that_follow(command_line,
     archive.write_bytes(b"no archive")
     (project / "test_archive.py").write_text(USES_THE_ARCHIVE.replace("-Xshare:on", "-Dnothing=1"))
     run_pytest("--isolated-emr").assert_passed(1)
+
+
+def test_a_run_has_the_classes_archived_for_later_ones(home, project, run_pytest):
+    (project / "test_it.py").write_text("def test_it(spark):\n    assert spark.range(3).count() == 3\n")
+    # As in CI: a run leaves nothing behind.
+    run_pytest("--isolated-emr").assert_passed(1)
+    assert not (home / "class-data").exists()
+
+    first = run_pytest("--isolated-emr", CI="")
+    first.assert_passed(1)
+    assert "slow start: no archive" in first.output
+    assert "archived in the background" in first.output
+    deadline = time.monotonic() + TIMEOUT
+    while not list((home / "class-data").glob("*.jsa")):
+        assert time.monotonic() < deadline, [path.read_text() for path in home.glob("class-data/*.log")]
+        time.sleep(0.1)
+
+    second = run_pytest("--isolated-emr", CI="")
+    second.assert_passed(1)
+    assert "slow start" not in second.output
+    assert "in the background" not in second.output
+
+
+@pytest.mark.parametrize(
+    ("ini", "option", "ci", "warm"),
+    [
+        ("", "", "", True),
+        ("", "", "true", False),
+        ("", "--isolated-emr-warm=always", "true", True),
+        ("", "--isolated-emr-warm=never", "", False),
+        ("isolated_emr_warm = never", "", "", False),
+        ("isolated_emr_warm = always", "", "true", True),
+        ("isolated_emr_warm = always", "--isolated-emr-warm=auto", "true", False),
+    ],
+)
+def test_whether_later_runs_are_prepared(pytester, ini, option, ci, warm):
+    pytester.makeini(f"[pytest]\n{ini}\n")
+    config = pytester.parseconfig(*filter(None, [option]))
+    assert settings.read_settings(config, {"CI": ci}).warm is warm
 
 
 def test_doctor(command_line, home):

@@ -12,18 +12,23 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
+
+import filelock
+import psutil
 
 from pytest_isolated_emr.errors import SparkNotStarted
-from pytest_isolated_emr.spark import launch, properties
+from pytest_isolated_emr.spark import preload, training_run
 from pytest_isolated_emr.spark.installation import SparkInstallation
 from pytest_isolated_emr.spark.jar_cache import JarSet, locked, staging_directory
 from pytest_isolated_emr.spark.java import Java
 
-# On two busy cores it takes one minute.
-_SECONDS = 600
+# What making it needs of memory, with room for whoever else is at work.
+_BYTES = 2 << 30
+
+# What failed is not tried again after every run.
+_SECONDS_UNTIL_NEXT_TRY = 24 * 3600
 
 
 class ClassData:
@@ -44,12 +49,16 @@ class ClassData:
         self.path = cache / f"spark-{installation.version}-{digest}.jsa"
 
     def options(self, settings: dict[str, str]) -> list[str]:
-        """Return the Java options by which a JVM uses the archive; none if there is none, or it would not fit.
+        """Return the Java options by which a JVM has its classes sooner: those of the archive or, if there is none yet,
+        those by which it loads them ahead. None of them fits a JVM with another class path.
 
         :param settings: all settings of the JVM.
         """
-        fits = settings.get("spark.driver.extraClassPath") == self._class_path
-        return [f"-XX:SharedArchiveFile={self.path}"] if fits and self.path.is_file() else []
+        if settings.get("spark.driver.extraClassPath") != self._class_path:
+            return []
+        if self.path.is_file():
+            return [f"-XX:SharedArchiveFile={self.path}"]
+        return preload.options(self._installation, settings)
 
     def make(self, progress: Callable[[str], None]) -> None:
         """Make the archive, if there is none: a JVM does what suites do first, and writes it when it ends.
@@ -59,96 +68,70 @@ class ClassData:
         """
         cache, name = self.path.parent, self.path.name
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with locked(self.path.with_suffix(".lock"), progress):
+        with locked(self._lock, progress):
             if self.path.exists():
                 return
             progress("archiving Spark's classes, once for this Java and Spark: about a minute")
             with staging_directory(cache, name) as work:
                 made = work / "made.jsa"
                 self._train(work, made)
+                # After a power cut, a name without its content would be worse than none.
+                with made.open("rb") as file:
+                    os.fsync(file)
                 made.replace(self.path)
+
+    def make_in_background(self, environ: Mapping[str, str]) -> bool:
+        """Start ``isolated-emr fetch``, which makes the archive after this process has ended; tell whether it was.
+
+        It yields to whatever else wants a processor. It is not started where it would be short of memory, where
+        another process is making the same archive, or where it failed within a day.
+
+        :param environ: the user's own environment, in which Java and Spark are found.
+        :raises OSError: it cannot be started.
+        """
+        log = self.path.with_suffix(".log")
+        if self.path.exists() or psutil.virtual_memory().available < _BYTES or _is_recent(log):
+            return False
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            with filelock.FileLock(self._lock, timeout=0):
+                pass
+        except filelock.Timeout:
+            return False
+        # The shell leaves it to init: this process need not wait for its end.
+        command = ["nice", "-n", "19", sys.executable, "-m", "pytest_isolated_emr.cli", "fetch"]
+        with log.open("wb") as output:
+            subprocess.run(
+                ["/bin/sh", "-c", '"$@" &', "sh", *command],
+                env=dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                check=True,
+            )
+        return True
+
+    @property
+    def _lock(self) -> Path:
+        return self.path.with_suffix(".lock")
 
     def _train(self, work: Path, made: Path) -> None:
         log = work / "log"
         try:
             with log.open("wb") as output:
-                self._run_jvm(work, self._prepare(work, made), output)
+                training_run.run(
+                    self._installation,
+                    self._java,
+                    self._class_path,
+                    java_options=[f"-XX:ArchiveClassesAtExit={made}"],
+                    work=work,
+                    output=output,
+                )
         except (OSError, subprocess.SubprocessError) as error:
             raise self._failed(str(error), log) from error
         if not made.is_file():
             raise self._failed("the JVM wrote no archive", log)
-
-    def _run_jvm(self, work: Path, environ: dict[str, str], output: IO[bytes]) -> None:
-        """Run a JVM from its start to its own end, used in between."""
-        printed = subprocess.run(
-            launch.launcher_command(self._installation.home, environ),
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=output,
-            timeout=_SECONDS,
-            check=True,
-        )
-        jvm = subprocess.Popen(
-            launch.jvm_command(printed.stdout, work / "conf"),
-            env=environ,
-            cwd=work,
-            # It ends with whoever holds the other end, however that ends.
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=output,
-        )
-        try:
-            self._use(jvm, work, environ, output)
-            assert jvm.stdin is not None
-            jvm.stdin.close()
-            jvm.wait(_SECONDS)
-        finally:
-            jvm.kill()
-            jvm.wait()
-
-    def _prepare(self, work: Path, made: Path) -> dict[str, str]:
-        """Write the settings of the JVM, and return its environment."""
-        for name in ("conf", "tmp", "local"):
-            (work / name).mkdir()
-        settings = properties.default_properties(work, cores=2, ui=False)
-        settings["spark.driver.extraClassPath"] = self._class_path
-        settings = properties.with_java_options(
-            settings, [*properties.quick_start_options(settings, {}), f"-XX:ArchiveClassesAtExit={made}"]
-        )
-        properties.write(work / "conf" / "spark-defaults.conf", settings)
-        names = ("HOME", "LANG", "PATH", "TZ")
-        return {
-            **{name: os.environ[name] for name in names if name in os.environ},
-            **launch.script_variables(self._installation.home),
-            "JAVA_HOME": str(self._java.home),
-            "SPARK_CONF_DIR": str(work / "conf"),
-            "SPARK_LOCAL_DIRS": str(work / "local"),
-            "TMPDIR": str(work / "tmp"),
-            "PYSPARK_PYTHON": sys.executable,
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "_PYSPARK_DRIVER_CONN_INFO_PATH": str(work / "gateway"),
-        }
-
-    def _use(
-        self, jvm: subprocess.Popen[bytes], work: Path, environ: dict[str, str], output: IO[bytes]
-    ) -> None:
-        connection_file = work / "gateway"
-        deadline = time.monotonic() + _SECONDS
-        while not connection_file.exists():
-            if jvm.poll() is not None or time.monotonic() > deadline:
-                raise OSError("the JVM did not start")
-            time.sleep(0.05)
-        port, secret = launch.read_connection_file(connection_file)
-        subprocess.run(
-            [sys.executable, "-m", "pytest_isolated_emr.spark.class_data_training", str(work)],
-            env=environ | {"PYSPARK_GATEWAY_PORT": str(port), "PYSPARK_GATEWAY_SECRET": secret},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            timeout=_SECONDS,
-            check=True,
-        )
 
     def _failed(self, how: str, log: Path) -> SparkNotStarted:
         text = log.read_text(errors="replace").strip()[-4000:]
@@ -157,3 +140,10 @@ class ClassData:
             checked=f"the JVM that was to do it; its log ends with:\n{text}",
             cure="Tests run without it, only later. Mend what the log names (`isolated-emr doctor`), and fetch again.",
         )
+
+
+def _is_recent(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime < _SECONDS_UNTIL_NEXT_TRY
+    except FileNotFoundError:
+        return False

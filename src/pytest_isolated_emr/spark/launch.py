@@ -12,7 +12,10 @@ import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pytest_isolated_emr.spark import preload
 from pytest_isolated_emr.spark.java import find_java
+
+_MAIN_CLASS = "org.apache.spark.deploy.SparkSubmit"
 
 
 def launcher_command(
@@ -30,7 +33,7 @@ def launcher_command(
         # It lives for a moment: what would make it faster later only costs.
         *("-Xmx64m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData"),
         *("-cp", str(_launcher_jar(spark_home))),
-        *("org.apache.spark.launcher.Main", "org.apache.spark.deploy.SparkSubmit", *arguments),
+        *("org.apache.spark.launcher.Main", _MAIN_CLASS, *arguments),
     ]
 
 
@@ -50,7 +53,8 @@ def script_variables(spark_home: Path) -> dict[str, str]:
 
 
 def jvm_command(printed: bytes, conf_directory: Path) -> list[str]:
-    """Return the command that the launcher printed, without the directory of settings on the class path.
+    """Return the command that the launcher printed, without the directory of settings on the class path, and loading
+    classes ahead if its options say so.
 
     Spark finds its settings there by ``SPARK_CONF_DIR``; a directory on the class path, whose content may change, rules
     out an archive of classes (https://docs.oracle.com/en/java/javase/17/vm/class-data-sharing.html).
@@ -61,7 +65,8 @@ def jvm_command(printed: bytes, conf_directory: Path) -> list[str]:
     command = [argument.decode() for argument in printed.partition(b"\0\n")[2].split(b"\0")[:-1]]
     class_path = command.index("-cp") + 1
     kept = [entry for entry in command[class_path].split(os.pathsep) if Path(entry) != conf_directory]
-    return [*command[:class_path], os.pathsep.join(kept), *command[class_path + 1 :]]
+    command[class_path] = os.pathsep.join(kept)
+    return preload.preloaded(command, _MAIN_CLASS)
 
 
 def read_connection_file(path: Path) -> tuple[int, str]:

@@ -83,6 +83,7 @@ def build_redirect(
             str(_SOURCES / f"{name}.java"),
             str(_SOURCES / "S3FileContext.java"),
             str(_SOURCES / "SharedSpark.java"),
+            str(_SOURCES / "PreloadedMain.java"),
         ]
         try:
             done = subprocess.run(

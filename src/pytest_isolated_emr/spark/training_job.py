@@ -1,6 +1,6 @@
-"""What the JVM whose classes are archived does: the first things of a test run, by way of PySpark.
+"""What a JVM does in a training run: the first things of a test run, by way of PySpark.
 
-Run as ``python -m pytest_isolated_emr.spark.class_data_training DIRECTORY``, with a gateway's port and secret in the
+Run as ``python -m pytest_isolated_emr.spark.training_job DIRECTORY``, with a gateway's port and secret in the
 environment.
 """
 
