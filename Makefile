@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 
 demo: $(VENV)/.ready
 	@scripts/ensure-java
-	cd fixtures/flights && ../../$(BIN)/pytest --isolated-emr -n 2 $(PYTEST_ARGS)
+	cd fixtures/flights && ../../$(BIN)/pytest --isolated-emr -n 2 --dist loadscope $(PYTEST_ARGS)
 
 test: lint test-spark4 test-spark35
 
