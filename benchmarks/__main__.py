@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks import steps
 from pytest_isolated_emr.lifecycle.state_root import HOME_VARIABLE, StateRoot
 
 HERE = Path(__file__).parent
@@ -26,6 +27,7 @@ SUITES = HERE / "suite"
 REPORTS = "reports.jsonl"
 PEER, OURS, FETCHED = "pytest-spark", "--isolated-emr", "--isolated-emr, fetched"
 IDLE_ROUNDS = 40
+STEP_SESSIONS, STEP_ROUNDS = 3, 3
 WITH_NEITHER: list[str] = []
 WITH_PEER = ["-p", "pytest_spark"]
 IDLE = ["-p", "pytest_isolated_emr.plugin"]
@@ -89,6 +91,29 @@ def run_fixture(home: Path) -> dict[str, list[float]]:
     }
 
 
+def run_steps(home: Path) -> dict[str, list[float]]:
+    """Run a job as steps of EMR clusters and by spark-submit, in turns, in some sessions; return all figures."""
+    python = {
+        "PYSPARK_PYTHON": sys.executable,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    figures: dict[str, list[float]] = {}
+    for _ in range(STEP_SESSIONS):
+        with tempfile.TemporaryDirectory() as directory:
+            results, environ = Path(directory) / "results", Path(directory) / "environ"
+            environ.write_text(json.dumps(os.environ | python))
+            run = [sys.executable, "-m", "benchmarks.steps", str(results), str(environ), str(STEP_ROUNDS)]
+            isolated = [sys.executable, "-m", "pytest_isolated_emr.cli", "exec", "--", *run]
+            subprocess.run(isolated, cwd=HERE.parent, env=os.environ | {HOME_VARIABLE: str(home)}, check=True)
+            measured = json.loads(results.read_text())
+            print(
+                {key: [round(value, 2) for value in values] for key, values in measured.items()}, flush=True
+            )
+            for key, values in measured.items():
+                figures.setdefault(key, []).extend(values)
+    return figures
+
+
 def spread(values: list[float], digits: int = 2) -> str:
     """Return the median and the range."""
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
@@ -129,13 +154,14 @@ def main() -> None:
         for _ in range(IDLE_ROUNDS):
             idle["without"].append(1000 * run_idle(WITH_NEITHER, fetched))
             idle["with"].append(1000 * run_idle(IDLE, fetched))
-        write(results, idle, run_fixture(fetched), rounds)
+        write(results, idle, run_fixture(fetched), run_steps(fetched), rounds)
 
 
 def write(
     results: dict[str, dict[str, list[float]]],
     idle: dict[str, list[float]],
     fixture: dict[str, list[float]],
+    stepped: dict[str, list[float]],
     rounds: int,
 ) -> None:
     """Write the figures as JSON and as a table."""
@@ -149,6 +175,7 @@ def write(
         "seconds": results,
         "idle, milliseconds": idle,
         "fixture, milliseconds": fixture,
+        "steps, seconds": stepped,
     }
     (HERE / "results.json").write_text(json.dumps(figures, indent=1) + "\n")
     lines = [
@@ -183,6 +210,21 @@ def write(
         f"- An idle plugin adds {spread(differences, 0)} ms to the {statistics.median(idle['without']):.0f} ms that pytest "
         f"takes for one empty test, over {len(differences)} pairs.",
     ]
+    lines += [
+        "",
+        "## EMR steps",
+        "",
+        f"A trivial PySpark job as a step of a waiting cluster, and by Spark's own `spark-submit`, in turns, in {STEP_SESSIONS} "
+        "sessions, with Spark's classes archived.",
+        "",
+        "| | step | spark-submit | ratio |",
+        "| --- | --- | --- | --- |",
+    ]
+    for step, raw in ((steps.STEP, steps.RAW), (steps.TEN_STEPS, steps.TEN_RAWS)):
+        ratios = [a / b for a, b in zip(stepped[step], stepped[raw], strict=True)]
+        lines.append(f"| {step} | {spread(stepped[step])} | {spread(stepped[raw])} | {spread(ratios)} |")
+    lines.append("")
+    lines += [f"- {key}: {spread(stepped[key])} s." for key in (steps.CLUSTER, steps.ANSWERS)]
     (HERE.parent / "docs" / "benchmarks.md").write_text("\n".join(lines) + "\n")
 
 
