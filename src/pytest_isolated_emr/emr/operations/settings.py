@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from pytest_isolated_emr.emr.clusters import MAX_ACTIVE_STEPS, Cluster
-from pytest_isolated_emr.emr.errors import ValidationException
+from pytest_isolated_emr.emr.clusters import (
+    MAX_ACTIVE_STEPS,
+    TERMINATED,
+    TERMINATED_WITH_ERRORS,
+    Cluster,
+)
+from pytest_isolated_emr.emr.errors import InvalidRequestException, ValidationException
 from pytest_isolated_emr.emr.models import EmrBackend
 
 #: In seconds: https://docs.aws.amazon.com/emr/latest/APIReference/API_AutoTerminationPolicy.html
@@ -14,15 +20,36 @@ _SHORTEST_IDLE, _LONGEST_IDLE = 60, 604800
 
 def add_tags(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Tag a cluster."""
-    tags = {tag["Key"]: tag.get("Value", "") for tag in request["Tags"]}
-    backend.find_cluster(request["ResourceId"]).add_tags(tags)
+    _taggable(backend, request).add_tags(tags_of(request["Tags"]))
     return {}
+
+
+def tags_of(tags: Sequence[dict[str, str]]) -> dict[str, str]:
+    """Return tags by their keys.
+
+    :param tags: as requests have them.
+    :raises InvalidRequestException: one of them has no key.
+    """
+    for tag in tags:
+        if not tag.get("Key"):
+            raise InvalidRequestException(
+                f"Invalid tag key: '{tag.get('Key', 'null')}'. "
+                "Tag keys must be between 1 and 128 characters in length."
+            )
+    return {tag["Key"]: tag.get("Value", "") for tag in tags}
 
 
 def remove_tags(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Remove tags of a cluster."""
-    backend.find_cluster(request["ResourceId"]).remove_tags(request["TagKeys"])
+    _taggable(backend, request).remove_tags(request["TagKeys"])
     return {}
+
+
+def _taggable(backend: EmrBackend, request: dict[str, Any]) -> Cluster:
+    cluster = backend.find_cluster(request["ResourceId"])
+    if cluster.state in (TERMINATED, TERMINATED_WITH_ERRORS):
+        raise InvalidRequestException("Tags cannot be modified on terminated clusters.")
+    return cluster
 
 
 def modify_cluster(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
