@@ -64,7 +64,8 @@ def request_of(properties: dict[str, Any]) -> dict[str, Any]:
     :param properties: the resource's.
     """
     request = _renamed(properties)
-    instances = request.get("Instances") or {}
+    # Other than RunJobFlow's, a template's cluster stays by default.
+    instances = {"KeepJobFlowAliveWhenNoSteps": True, **(request.get("Instances") or {})}
     for members, role_name, kind in (
         ("InstanceGroups", "InstanceRole", "InstanceGroup"),
         ("InstanceFleets", "InstanceFleetType", "InstanceFleet"),

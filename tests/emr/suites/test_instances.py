@@ -268,6 +268,18 @@ def test_auto_scaling_policies(of_groups):
     )
     assert answer["AutoScalingPolicy"] == groups(of_groups)["CORE"]["AutoScalingPolicy"] == policy
     assert answer["ClusterId"] == of_groups
+    assert refused(
+        "put_auto_scaling_policy", ClusterId=of_groups, InstanceGroupId="ig-NO", AutoScalingPolicy=POLICY
+    ) == ("ValidationException", "Instance group id 'ig-NO' is not valid.")
+    assert refused("list_instances", ClusterId=of_groups, InstanceGroupId="ig-NO") == (
+        "InvalidRequestException",
+        "Instance group id 'ig-NO' is not valid.",
+    )
+    master = groups(of_groups)["MASTER"]["Id"]
+    code, _ = refused(
+        "put_auto_scaling_policy", ClusterId=of_groups, InstanceGroupId=master, AutoScalingPolicy=POLICY
+    )
+    assert code == "ValidationException"
 
 
 def test_fleets(of_fleets):
@@ -380,3 +392,18 @@ def test_three_masters_protect_their_cluster():
 def test_make_cluster_takes_groups(make_cluster):
     made = make_cluster(Instances={"InstanceGroups": [group("MASTER"), group("CORE", 2)]})
     assert len(instances(made)) == 3
+
+
+def test_a_region_has_clusters_of_its_own():
+    elsewhere = boto3.client("emr", region_name="eu-west-1")
+    made = elsewhere.run_job_flow(
+        Name="n",
+        ReleaseLabel="emr-7.10.0",
+        Instances={"MasterInstanceType": "m5.xlarge", "KeepJobFlowAliveWhenNoSteps": True},
+        **ROLES,
+    )
+    (instance,) = elsewhere.list_instances(ClusterId=made["JobFlowId"])["Instances"]
+    assert instance["PrivateDnsName"].endswith(".eu-west-1.compute.internal")
+    assert made["ClusterArn"].startswith("arn:aws:elasticmapreduce:eu-west-1:")
+    assert made["JobFlowId"] not in [one["Id"] for one in emr.list_clusters()["Clusters"]]
+    elsewhere.terminate_job_flows(JobFlowIds=[made["JobFlowId"]])

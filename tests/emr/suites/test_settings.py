@@ -382,7 +382,7 @@ def test_a_cluster_of_a_stack(tmp_path):
                     **ROLES,
                     "Applications": [{"Name": "Spark"}],
                     "Instances": {
-                        "KeepJobFlowAliveWhenNoSteps": "true",
+                        "TerminationProtected": "false",
                         "MasterInstanceGroup": {"InstanceType": "m5.xlarge", "InstanceCount": 1},
                         "CoreInstanceGroup": {
                             "InstanceType": "r5.xlarge",
