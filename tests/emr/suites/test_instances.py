@@ -153,7 +153,15 @@ def test_the_master_has_one_name_everywhere(of_groups, scratch, s3):
     failing = start(MasterInstanceType="m5.xlarge", InstanceCount=1, bootstrap=[missing])
     until(failing, "TERMINATED_WITH_ERRORS")
     (master,) = instances(failing)
-    assert f"({master['Ec2InstanceId']})" in describe(failing)["Status"]["StateChangeReason"]["Message"]
+    status = describe(failing)["Status"]
+    assert f"({master['Ec2InstanceId']})" in status["StateChangeReason"]["Message"]
+    assert status["ErrorDetails"] == [
+        {
+            "ErrorCode": "BOOTSTRAP_FAILURE_BA_DOWNLOAD_FAILED_PRIMARY",
+            "ErrorData": [{"primary-instance-id": master["Ec2InstanceId"]}],
+            "ErrorMessage": status["StateChangeReason"]["Message"],
+        }
+    ]
 
 
 def test_instances_bootstrap_with_their_cluster(s3, scratch):

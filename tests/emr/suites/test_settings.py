@@ -203,6 +203,22 @@ def test_a_cluster_needs_its_roles(without, message):
     ) == ("ValidationException", message)
 
 
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"Steps": [bash("true")] * 257}, "Maximum number of active steps"),
+        ({"StepConcurrencyLevel": 257}, "Invalid step concurrency level. Allowed level is from 1 to 256"),
+        ({"AutoTerminationPolicy": {"IdleTimeout": 1}}, "IdleTimeout"),
+        ({"Tags": [{"Value": "v"}]}, "Invalid tag key: 'null'."),
+    ],
+)
+def test_a_cluster_that_is_refused_leaves_nothing(request_, message):
+    before = datetime.now(timezone.utc)
+    with pytest.raises(ClientError, match=message):
+        start(**request_)
+    assert emr.list_clusters(CreatedAfter=before)["Clusters"] == []
+
+
 # The words of states
 
 

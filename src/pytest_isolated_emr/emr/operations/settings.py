@@ -56,11 +56,20 @@ def modify_cluster(backend: EmrBackend, request: dict[str, Any]) -> dict[str, An
     """Set how many steps run at once."""
     cluster = modifiable(backend.find_cluster(request["ClusterId"]))
     level: int = request.get("StepConcurrencyLevel") or cluster.step_concurrency_level or 1
-    if not 1 <= level <= MAX_ACTIVE_STEPS:
-        raise ValidationException("Invalid step concurrency level. Allowed level is from 1 to 256")
+    check_concurrency(level)
     cluster.step_concurrency_level = level
     cluster.touch()
     return {"StepConcurrencyLevel": level}
+
+
+def check_concurrency(level: int) -> None:
+    """Refuse a number of steps at once that EMR does not take.
+
+    :param level: a StepConcurrencyLevel.
+    :raises ValidationException: it is too low or too high.
+    """
+    if not 1 <= level <= MAX_ACTIVE_STEPS:
+        raise ValidationException("Invalid step concurrency level. Allowed level is from 1 to 256")
 
 
 def set_keep_job_flow_alive_when_no_steps(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
