@@ -390,6 +390,10 @@ def test_a_cluster_of_a_stack(tmp_path):
     template = {
         "Parameters": {"Count": {"Type": "Number", "Default": 2}},
         "Resources": {
+            "Security": {
+                "Type": "AWS::EMR::SecurityConfiguration",
+                "Properties": {"Name": "of-a-stack", "SecurityConfiguration": {}},
+            },
             "Cluster": {
                 "Type": "AWS::EMR::Cluster",
                 "Properties": {
@@ -397,6 +401,7 @@ def test_a_cluster_of_a_stack(tmp_path):
                     "ReleaseLabel": "emr-7.10.0",
                     **ROLES,
                     "Applications": [{"Name": "Spark"}],
+                    "SecurityConfiguration": {"Ref": "Security"},
                     "Instances": {
                         "TerminationProtected": "false",
                         "MasterInstanceGroup": {"InstanceType": "m5.xlarge", "InstanceCount": 1},
@@ -446,5 +451,7 @@ def test_a_cluster_of_a_stack(tmp_path):
         ("CORE", 2),
         ("TASK", 1),
     ]
+    assert described["SecurityConfiguration"] == "of-a-stack"
+    assert emr.describe_security_configuration(Name="of-a-stack")["SecurityConfiguration"] == "{}"
     cloudformation.delete_stack(StackName="s")
     assert until(made, "TERMINATED")["StateChangeReason"]["Code"] == "USER_REQUEST"

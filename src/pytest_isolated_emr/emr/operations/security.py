@@ -32,7 +32,9 @@ def create_security_configuration(backend: EmrBackend, request: dict[str, Any]) 
 def describe_security_configuration(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Tell all of a security configuration."""
     found = backend.get_security_configuration(request["Name"])
-    return {**_summary(found), "SecurityConfiguration": found.security_configuration}
+    text = found.security_configuration
+    # CloudFormation's templates have it as an object.
+    return {**_summary(found), "SecurityConfiguration": text if isinstance(text, str) else json.dumps(text)}
 
 
 def list_security_configurations(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
