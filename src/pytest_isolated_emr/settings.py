@@ -47,6 +47,7 @@ class Settings:
     :param buckets: made, and filled, before the first test.
     :param warm: whether what makes later runs quicker is made after this one.
     :param repositories: roots of Maven repositories to fetch jars from, in place of Maven Central.
+    :param release: the EMR release that the fixtures' clusters have; None for one with the installed Spark.
     """
 
     backend: str = BACKENDS[0]
@@ -57,6 +58,7 @@ class Settings:
     buckets: tuple[BucketSetting, ...] = field(default=())
     warm: bool = False
     repositories: tuple[str, ...] = field(default=())
+    release: str | None = None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -113,9 +115,16 @@ def add_options(parser: pytest.Parser) -> None:
         help="Whether a process goes on after the last test, for a minute, to make what lets later runs start faster: "
         "auto (default: not where the environment variable CI is set), always, never.",
     )
+    group.addoption(
+        "--isolated-emr-release",
+        default=None,
+        metavar="LABEL",
+        help="The EMR release that the fixtures' clusters have. Default: the newest with the installed Spark.",
+    )
     parser.addini("isolated_emr", "The same as --isolated-emr.", type="bool", default=False)
     parser.addini("isolated_emr_backend", "The same as --isolated-emr-backend.", default="")
     parser.addini("isolated_emr_region", "The same as --isolated-emr-region.", default="")
+    parser.addini("isolated_emr_release", "The same as --isolated-emr-release.", default="")
     parser.addini("isolated_emr_retention", "The same as --isolated-emr-retention.", default="")
     parser.addini("isolated_emr_spark_ui", "The same as --isolated-emr-spark-ui.", type="bool", default=False)
     parser.addini("isolated_emr_warm", "The same as --isolated-emr-warm.", default="")
@@ -158,6 +167,7 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         buckets=_buckets(config),
         warm=_warm(config, environ),
         repositories=tuple(_ini(config, "isolated_emr_repositories")),
+        release=_release(config),
     )
 
 
@@ -185,8 +195,19 @@ def _given(config: pytest.Config, name: str) -> tuple[str, str] | None:
 
 def _choice(config: pytest.Config, name: str, choices: tuple[str, ...]) -> str:
     given = _given(config, name)
+    return choices[0] if given is None else _one_of(given, choices)
+
+
+def _release(config: pytest.Config) -> str | None:
+    given = _given(config, "release")
     if given is None:
-        return choices[0]
+        return None
+    from pytest_isolated_emr.emr import releases
+
+    return _one_of(given, tuple(releases.known()))
+
+
+def _one_of(given: tuple[str, str], choices: tuple[str, ...]) -> str:
     value, place = given
     if value not in choices:
         raise pytest.UsageError(f"{place}: {value!r} is not one of: {', '.join(choices)}")

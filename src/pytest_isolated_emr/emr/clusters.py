@@ -16,12 +16,13 @@ from typing import Any
 from moto.core.utils import utcnow
 from moto.emr.models import Cluster as MotoCluster
 from moto.emr.models import ElasticMapReduceBackend
-from moto.moto_api._internal import mock_random
 
-from pytest_isolated_emr.emr import steps
+from pytest_isolated_emr.emr import instances, steps
 from pytest_isolated_emr.emr.cluster_files import ClusterFiles
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
-from pytest_isolated_emr.emr.errors import ValidationException
+from pytest_isolated_emr.emr.errors import ValidationException, too_many_steps
+from pytest_isolated_emr.emr.instance_requests import groups_and_fleets
+from pytest_isolated_emr.emr.instances import Instance, InstanceFleet, InstanceGroup, Life
 from pytest_isolated_emr.emr.logs import LogUploads
 from pytest_isolated_emr.emr.runner import Runner
 from pytest_isolated_emr.emr.steps import FailureDetails, Step
@@ -43,11 +44,14 @@ class Ending:
     :param code: EMR's code of the reason.
     :param message: EMR's words for it.
     :param state: the final state.
+    :param error: the code of the error that is the reason, if EMR has one (EMR Management Guide, "Error codes with
+        ErrorDetail information").
     """
 
     code: str
     message: str
     state: str = TERMINATED
+    error: str | None = None
 
 
 class Cluster(MotoCluster):  # type: ignore[misc]
@@ -96,8 +100,12 @@ class Cluster(MotoCluster):  # type: ignore[misc]
         self.auto_termination: dict[str, int] | None = request.get("AutoTerminationPolicy")
         self.managed_scaling: dict[str, Any] | None = request.get("ManagedScalingPolicy")
         self.unhealthy_node_replacement: bool = asked.get("UnhealthyNodeReplacement", False)
-        # There is none; its id is in reasons and in the places of logs.
-        self.master_instance_id = f"i-0{mock_random.get_random_hex(16)}"
+        groups, fleets = groups_and_fleets(asked)
+        self.groups = [InstanceGroup(self.id, backend.region_name, config) for config in groups]
+        self.fleets = [InstanceFleet(backend.region_name, config) for config in fleets]
+        if len(self._masters) > 1:
+            # https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-plan-ha.html
+            self.keep_job_flow_alive_when_no_steps = self.termination_protected = True
         self.changed = threading.Condition()
         self.steps: list[Step] = []
         self.code: str | None = None
@@ -133,10 +141,7 @@ class Cluster(MotoCluster):  # type: ignore[misc]
                     "A job flow that is shutting down, terminated, or finished may not be modified."
                 )
             if sum(step.is_active for step in self.steps) + len(added) > MAX_ACTIVE_STEPS:
-                raise ValidationException(
-                    "Maximum number of active steps(State = 'Running', 'Pending' or 'Cancel_Pending') "
-                    "for cluster exceeded."
-                )
+                raise too_many_steps()
             self.steps.extend(added)
             self.changed.notify_all()
 
@@ -145,7 +150,7 @@ class Cluster(MotoCluster):  # type: ignore[misc]
     @property
     def is_ending(self) -> bool:
         """Whether nothing can be asked of it any more."""
-        return self._ending is not None
+        return self.ending is not None
 
     def terminate(self, ending: Ending | None = None) -> None:
         """End it, from whatever thread.
@@ -207,7 +212,14 @@ class Cluster(MotoCluster):  # type: ignore[misc]
         self._shut_down()
 
     def _start(self) -> None:
-        self._files.make(self._spark(), self.request.get("Configurations") or ())
+        spark = self._spark()
+        self._enter(STARTING, "Configuring cluster software")
+        # Those of the master's group win over the cluster's (EMR Release Guide, "Configure applications").
+        of_master = [
+            one for owner in self.owners if owner.role == instances.MASTER for one in owner.configurations
+        ]
+        asked = [*(self.request.get("Configurations") or ()), *of_master]
+        self._files.make(spark, asked, self.release_label)
 
     def _bootstrap(self) -> None:
         actions = self.request.get("BootstrapActions") or ()
@@ -223,16 +235,18 @@ class Cluster(MotoCluster):  # type: ignore[misc]
                 return
             if returncode != 0:
                 if returncode is None:
+                    error = "BOOTSTRAP_FAILURE_BA_DOWNLOAD_FAILED_PRIMARY"
                     message = (
                         f"Master instance ({instance}) failed attempting to download bootstrap action {number} "
                         "file from S3"
                     )
                 else:
+                    error = "BOOTSTRAP_FAILURE_PRIMARY_WITH_NON_ZERO_CODE"
                     message = (
                         f"On the master instance ({instance}), bootstrap action {number} "
                         "returned a non-zero return code"
                     )
-                self.terminate(Ending("BOOTSTRAP_FAILURE", message, TERMINATED_WITH_ERRORS))
+                self.terminate(Ending("BOOTSTRAP_FAILURE", message, TERMINATED_WITH_ERRORS, error))
                 return
         self.ready_datetime = utcnow()
 
@@ -251,13 +265,14 @@ class Cluster(MotoCluster):  # type: ignore[misc]
                 elif self.auto_terminate:
                     self._ending = Ending("ALL_STEPS_COMPLETED", "Steps completed")
                 else:
-                    self._enter(
-                        WAITING,
-                        "Cluster ready after last step completed."
-                        if self.steps
-                        else "Cluster ready to run steps.",
-                    )
+                    self._enter(WAITING, self._why_it_waits())
                     self._wait_while_idle()
+
+    def _why_it_waits(self) -> str:
+        ends = [(step.end_date_time, step.state) for step in self.steps if step.start_date_time]
+        if not ends:
+            return "Cluster ready to run steps."
+        return f"Cluster ready after last step {max(ends)[1].lower()}."
 
     def _wait_while_idle(self) -> None:
         if self.auto_termination is None:
@@ -329,12 +344,63 @@ class Cluster(MotoCluster):  # type: ignore[misc]
 
     # What is told of it
 
+    @property
+    def owners(self) -> list[InstanceGroup | InstanceFleet]:
+        """Its groups or fleets of instances."""
+        return [*self.groups, *self.fleets]
+
+    @property
+    def master(self) -> Instance:
+        """The instance that runs its bootstrap actions and steps, as far as clients can tell."""
+        return self._masters[0]
+
+    @property
+    def master_instance_id(self) -> str:
+        """EC2's id of that instance; it is in reasons and in the places of logs."""
+        return self.master.ec2_id
+
+    @property
+    def _masters(self) -> list[Instance]:
+        return [
+            instance
+            for owner in self.owners
+            if owner.role == instances.MASTER
+            for instance in owner.instances
+        ]
+
+    def get_cfn_attribute(self, attribute_name: str) -> str:
+        """Return what ``Fn::GetAtt`` asks moto's CloudFormation for.
+
+        :param attribute_name: such as ``MasterPublicDNS``.
+        """
+        if attribute_name == "MasterPublicDNS":
+            return self.master.dns_name
+        attribute: str = super().get_cfn_attribute(attribute_name)
+        return attribute
+
+    def life(self) -> Life:
+        """Return how far it has come, for its instances."""
+        if self.state in (TERMINATED, TERMINATED_WITH_ERRORS):
+            state = instances.TERMINATED
+        elif self.state == TERMINATING:
+            state = instances.TERMINATING
+        elif self.state in (RUNNING, WAITING):
+            state = instances.RUNNING
+        else:
+            state = instances.BOOTSTRAPPING if self.state == BOOTSTRAPPING else instances.PROVISIONING
+        return Life(state, self.ready_datetime, self.end_datetime)
+
     def find_step(self, step_id: str) -> Step | None:
         """Return the step of an id, if it has one.
 
         :param step_id: the id.
         """
         return next((step for step in self.steps if step.id == step_id), None)
+
+    @property
+    def ending(self) -> Ending | None:
+        """Why it ends, if it does."""
+        return self._ending
 
     def timeline(self) -> dict[str, datetime]:
         """Return when it was made, was ready and ended, as far as it came."""
