@@ -17,6 +17,13 @@ def test_clusters_and_steps(project, run_pytest):
     assert "skipped" not in finished.output
 
 
+def test_programs(project, run_pytest):
+    shutil.copy(SUITES / "test_programs.py", project)
+    finished = run_pytest("--isolated-emr")
+    assert finished.code == 0, finished.output
+    assert "skipped" not in finished.output
+
+
 @pytest.mark.spark
 def test_steps_with_spark(project, run_pytest):
     shutil.copy(SUITES / "test_spark.py", project)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shlex
 import site
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,23 +12,20 @@ from xml.sax.saxutils import escape
 from pytest_isolated_emr.emr import configurations
 from pytest_isolated_emr.emr.cluster_directory import applications_of, directory_of, logs_of
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
+from pytest_isolated_emr.emr.programs import make_programs
 from pytest_isolated_emr.spark import properties
 
 #: Where a command of a cluster finds it.
 DIRECTORY_VARIABLE = "ISOLATED_EMR_CLUSTER_DIRECTORY"
 SPARK_FILE = "spark.json"
 
-#: Programs of EMR's instances, and the module below ``emr.commands`` that stands for each here.
-COMMANDS = {
-    "spark-submit": "spark_submit",
-    "spark-sql": "spark_sql",
-    "hadoop": "hadoop",
-    "hdfs": "hdfs",
-    "state-pusher-script": "state_pusher_script",
-    "sudo": "sudo",
-    "yum": "yum",
-    "dnf": "yum",
-}
+
+def hdfs_directory(cluster: Path) -> Path:
+    """Return the directory that stands for HDFS.
+
+    :param cluster: the cluster's directory.
+    """
+    return cluster / "hdfs"
 
 
 class ClusterFiles:
@@ -45,8 +40,9 @@ class ClusterFiles:
         self._cluster_id = cluster_id
         self.path = directory_of(session_directory, cluster_id)
         self.logs = logs_of(session_directory, cluster_id)
-        self.hdfs = self.path / "hdfs"
+        self.hdfs = hdfs_directory(self.path)
         self.home = self.path / "home"
+        self.programs = self.path / "bin"
         self.variables: dict[str, str] = {}
         #: What of the Configurations has no effect here, one sentence each.
         self.notes: list[str] = []
@@ -123,9 +119,18 @@ class ClusterFiles:
         return {**settings, **_hdfs(self.hdfs), "spark.sql.warehouse.dir": warehouse}
 
     def _variables(self, spark: ClusterSpark) -> dict[str, str]:
-        bin_directory = _make_commands(self.path / "bin", spark.python)
+        absent = self.path / "absent"
+        make_programs(self.programs, absent, spark.python)
         conf = str(self.path / "conf")
-        path = [str(bin_directory), str(Path(spark.python).parent), spark.environ.get("PATH", os.defpath)]
+        path = [
+            str(self.programs),
+            # What `pip install` in a bootstrap action brings.
+            str(self.path / "python" / "bin"),
+            str(Path(spark.python).parent),
+            str(Path(spark.home, "bin")),
+            spark.environ.get("PATH", os.defpath),
+            str(absent),
+        ]
         python_path = [str(self.path / "python"), spark.environ.get("PYTHONPATH", "")]
         return {
             DIRECTORY_VARIABLE: str(self.path),
@@ -174,22 +179,3 @@ def _write_core_site(path: Path, settings: dict[str, str]) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write("<configuration>\n" + "\n".join(lines) + "\n</configuration>\n")
-
-
-def _make_commands(directory: Path, python: str) -> Path:
-    """Make the programs that a cluster's commands find on their PATH."""
-    directory.mkdir(mode=0o700)
-    ours = shlex.quote(sys.executable)
-    programs = {
-        name: f'{ours} -m pytest_isolated_emr.emr.commands.{module} "$@"' for name, module in COMMANDS.items()
-    }
-    # Links would not do: an interpreter of a virtual environment knows it by its own place.
-    for name in ("python3", "python"):
-        programs[name] = f'{shlex.quote(python)} "$@"'
-    for name in ("pip3", "pip"):
-        programs[name] = f'{shlex.quote(python)} -m pip "$@"'
-    for name, command in programs.items():
-        program = directory / name
-        program.write_text(f"#!/bin/sh\nexec {command}\n", encoding="utf-8")
-        program.chmod(0o700)
-    return directory

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from pytest_isolated_emr.emr.cluster_files import ClusterFiles
-from pytest_isolated_emr.emr.commands_of_steps import NotRunnable, command_of_step, fetched
+from pytest_isolated_emr.emr.commands_of_steps import NotRunnable, command_of_script, command_of_step
 from pytest_isolated_emr.emr.logs import ControllerLog, LogUploads
 from pytest_isolated_emr.emr.steps import FailureDetails, Step
 from pytest_isolated_emr.keeper.concurrent_client import ConcurrentKeeperClient
@@ -45,7 +45,7 @@ class Runner:
             controller.warn(note)
         started = time.monotonic()
         try:
-            command = command_of_step(step, directory)
+            command = command_of_step(step, directory, self._files.programs)
         except NotRunnable as error:
             (logs / "stdout").touch()
             (logs / "stderr").write_text(f"{error}\n", encoding="utf-8")
@@ -82,7 +82,7 @@ class Runner:
         controller = ControllerLog(logs / "controller")
         directory = self._files.path / "bootstrap"
         try:
-            command = [str(fetched(path, directory, executable=True)), *arguments]
+            command = [*command_of_script(path, directory), *arguments]
         except NotRunnable as error:
             (logs / "stdout").touch()
             (logs / "stderr").write_text(f"{error}\n", encoding="utf-8")
@@ -137,9 +137,11 @@ class Runner:
             stderr=str(logs / "stderr"),
         )
         if "not_started" in reply:
-            program = command[0]
             with (logs / "stderr").open("a", encoding="utf-8") as stderr:
-                stderr.write(f'Cannot run program "{program}": {reply["not_started"]}\n')
+                stderr.write(
+                    'Exception in thread "main" java.lang.RuntimeException: java.io.IOException: '
+                    f'Cannot run program "{command[0]}" (in directory "."): {reply["not_started"]}\n'
+                )
             return None
         returncode: int = reply["returncode"]
         controller.info(f"waitProcessCompletion ended with exit code {_as_shell(returncode)} : {text}")

@@ -74,7 +74,8 @@ class ClusterService:
                 try:
                     return {"returncode": await self._backend.run_command(_command(request))}
                 except OSError as error:
-                    return {"not_started": f"{error.filename or request['command'][0]}: {error.strerror}"}
+                    # As Java words it.
+                    return {"not_started": f"error={error.errno}, {error.strerror}"}
             case "signal_command":
                 sent = self._backend.signal_command(
                     request["cluster"],
