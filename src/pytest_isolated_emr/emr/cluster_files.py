@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from pytest_isolated_emr.emr import configurations
+from pytest_isolated_emr.emr import configurations, driver
 from pytest_isolated_emr.emr.cluster_directory import applications_of, directory_of, logs_of
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.emr.programs import make_programs
@@ -18,6 +18,8 @@ from pytest_isolated_emr.spark import properties
 #: Where a command of a cluster finds it.
 DIRECTORY_VARIABLE = "ISOLATED_EMR_CLUSTER_DIRECTORY"
 SPARK_FILE = "spark.json"
+#: The directory of the module that Python drivers of steps run first.
+_DRIVER = str(Path(driver.__file__).parent)
 
 
 def hdfs_directory(cluster: Path) -> Path:
@@ -77,7 +79,12 @@ class ClusterFiles:
             configurations.write_log4j2(conf / "log4j2.properties", applied.log4j2)
         described = spark.to_message() | {"properties": settings, "environ": {}}
         ClusterSpark.from_message(described).write(self.path / SPARK_FILE)
-        self.variables = spark.environ | self._variables(spark) | applied.variables
+        own = self._variables(spark)
+        self.variables = spark.environ | own | applied.variables
+        if "PYTHONPATH" in applied.variables:
+            self.variables["PYTHONPATH"] = os.pathsep.join(
+                [own["PYTHONPATH"], applied.variables["PYTHONPATH"]]
+            )
         self.notes = [f"{name}: left out, as it would lead out of the session" for name in applied.left_out]
         self.notes += [f"{name}: of EMR's instances, without effect here" for name in applied.without_effect]
 
@@ -131,7 +138,7 @@ class ClusterFiles:
             spark.environ.get("PATH", os.defpath),
             str(absent),
         ]
-        python_path = [str(self.path / "python"), spark.environ.get("PYTHONPATH", "")]
+        python_path = [_DRIVER, str(self.path / "python"), spark.environ.get("PYTHONPATH", "")]
         return {
             DIRECTORY_VARIABLE: str(self.path),
             "EMR_CLUSTER_ID": self._cluster_id,

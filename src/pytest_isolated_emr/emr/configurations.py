@@ -25,7 +25,18 @@ _HADOOP_SITES = (
 )
 #: Its nested classification ``export`` has variables for what is started.
 _ENV_FILES = ("spark-env", "hadoop-env", "yarn-env", "hive-env")
-_LOG4J = ("spark-log4j2", "spark-log4j")
+#: Spark's since emr-6.8; ``spark-log4j`` before it was for another library, in words that this one does not know.
+_LOG4J2 = "spark-log4j2"
+#: What a classification's lines are merged with: Spark's own defaults (its ``log4j2-defaults.properties``).
+_LOG4J2_DEFAULTS = {
+    "rootLogger.level": "info",
+    "rootLogger.appenderRef.stdout.ref": "console",
+    "appender.console.type": "Console",
+    "appender.console.name": "console",
+    "appender.console.target": "SYSTEM_ERR",
+    "appender.console.layout.type": "PatternLayout",
+    "appender.console.layout.pattern": "%d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex",
+}
 #: Interpreters as they are on EMR's instances; here it is the session's own.
 _EMR_PYTHON = re.compile(r"(/usr/bin/)?python(3(\.\d+)?)?")
 
@@ -67,7 +78,7 @@ def apply(configurations: Sequence[dict[str, Any]]) -> AppliedConfigurations:
         elif name in _ENV_FILES:
             for nested in configuration.get("Configurations") or []:
                 applied.variables |= {k: str(v) for k, v in (nested.get("Properties") or {}).items()}
-        elif name in _LOG4J:
+        elif name == _LOG4J2:
             applied.log4j2 |= values
         else:
             applied.without_effect.append(name)
@@ -93,9 +104,10 @@ def write_log4j2(path: Path, lines: dict[str, str]) -> None:
     """Write a ``log4j2.properties``.
 
     :param path: the file.
-    :param lines: its settings.
+    :param lines: settings over Spark's own.
     """
-    path.write_text("".join(f"{key} = {value}\n" for key, value in lines.items()), encoding="utf-8")
+    merged = _LOG4J2_DEFAULTS | lines
+    path.write_text("".join(f"{key} = {value}\n" for key, value in merged.items()), encoding="utf-8")
 
 
 def _add(applied: AppliedConfigurations, settings: dict[str, str]) -> None:

@@ -102,10 +102,8 @@ class TestS3DistCp:
         )
         made = objects("out")
         assert list(made) == ["part0.gz", "part1.gz"]
-        assert [gzip.decompress(data) == megabyte * count for data, count in zip(made.values(), (2, 1))] == [
-            True,
-            True,
-        ]
+        assert gzip.decompress(made["part0.gz"]) == megabyte * 2
+        assert gzip.decompress(made["part1.gz"]) == megabyte
         assert objects("in") == {}
 
     def test_it_compresses_and_decompresses(self, run_step, put, objects, scratch):
@@ -184,7 +182,7 @@ def test_a_program_that_nobody_knows(run_step, emr_cluster):
 
 
 def test_a_streaming_jar_is_not_here(emr_cluster):
-    with pytest.raises(Exception, match="step_complete|StepComplete"):
+    with pytest.raises(Exception, match="StepComplete"):
         run_jar(emr_cluster, "/home/hadoop/contrib/streaming/hadoop-streaming.jar", "-input", "x")
     newest = emr.list_steps(ClusterId=emr_cluster)["Steps"][0]
     assert newest["Status"]["State"] == "FAILED"

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from pytest_isolated_emr.emr.commands import packages
 from pytest_isolated_emr.emr.commands.containers import Container
 from pytest_isolated_emr.emr.commands.context import CommandContext, say
 from pytest_isolated_emr.emr.commands.jvm import spark_command, spark_variables
@@ -40,7 +41,7 @@ def submit(context: CommandContext, arguments: Sequence[str]) -> NoReturn:
     _keep_in_session(options)
     is_cluster = options.deploy_mode == "cluster"
     working = container.directory if is_cluster else Path.cwd()
-    _fetch(options, container.directory, working)
+    _fetch(context, options, container.directory, working)
     variables = options.conf_with_prefix("spark.yarn.appMasterEnv.") if is_cluster else {}
     variables |= options.conf_with_prefix("spark.executorEnv.")
     variables = {name: value for name, value in variables.items() if not _is_emrs_own(name, value)}
@@ -65,8 +66,9 @@ def _keep_in_session(options: SubmitOptions) -> None:
     options.conf = held
 
 
-def _fetch(options: SubmitOptions, staging: Path, working: Path) -> None:
+def _fetch(context: CommandContext, options: SubmitOptions, staging: Path, working: Path) -> None:
     """Have all files of a job on the disk, by their names where YARN puts them."""
+    options.use_packages(lambda settings: packages.resolve(context, settings), context.spark.properties)
     if options.primary and is_remote(options.primary):
         options.primary = str(download(options.primary, staging))
     for option in ("--py-files", "--jars", "--files", "--archives"):
