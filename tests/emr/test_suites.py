@@ -30,6 +30,28 @@ def test_steps_with_spark(project, run_pytest):
     run_pytest("--isolated-emr").assert_passed(6)
 
 
+@pytest.mark.spark
+def test_what_is_hard_coded(project, run_pytest):
+    shutil.copy(SUITES / "test_hard_coded.py", project)
+    run_pytest("--isolated-emr").assert_passed(6)
+
+
+@pytest.mark.spark
+def test_configurations(project, run_pytest):
+    shutil.copy(SUITES / "test_configurations.py", project)
+    run_pytest("--isolated-emr").assert_passed(5)
+
+
+@pytest.mark.spark
+def test_own_jars_and_packages(project, run_pytest):
+    for name in ("test_own_jars.py", "java_jars.py"):
+        shutil.copy(SUITES / name, project)
+    (project / "repository").mkdir()
+    with (project / "pytest.ini").open("a") as ini:
+        ini.write(f"isolated_emr_repositories = {(project / 'repository').as_uri()}\n")
+    run_pytest("--isolated-emr").assert_passed(18)
+
+
 def test_a_failing_test_shows_the_steps_that_it_ran(project, home, run_pytest):
     (project / "test_it.py").write_text(
         "def test_it(run_step):\n    run_step('bash', '-c', 'echo the reason >&2; exit 1')\n"

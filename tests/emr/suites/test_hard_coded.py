@@ -9,7 +9,9 @@ GLUE = "com.amazonaws.glue.catalog.metastore.AWSGlueDataCatalogHiveClientFactory
 def run_job(run_step, s3, scratch):
     def run(code, *arguments, **options):
         s3.put_object(Bucket=scratch.bucket, Key=f"{scratch.prefix}/job.py", Body=code.encode())
-        return run_step("spark-submit", *options.pop("submit", ()), f"{scratch}/job.py", *arguments, **options)
+        return run_step(
+            "spark-submit", *options.pop("submit", ()), f"{scratch}/job.py", *arguments, **options
+        )
 
     return run
 

@@ -114,12 +114,14 @@ class SubmitOptions:
         elif name != "--master" and name not in _OF_A_CLUSTER:
             self.options += [name, value]
 
-    def conf_with_prefix(self, prefix: str) -> dict[str, str]:
+    def conf_with_prefix(self, prefix: str, defaults: dict[str, str]) -> dict[str, str]:
         """Return the settings that begin with a prefix, without it.
 
         :param prefix: such as ``spark.executorEnv.``.
+        :param defaults: the cluster's settings.
         """
-        return {key.removeprefix(prefix): value for key, value in self.conf.items() if key.startswith(prefix)}
+        settings = {**defaults, **self.conf}
+        return {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
 
     def use_packages(
         self, resolve: Callable[[dict[str, str]], dict[str, str]], defaults: dict[str, str]
@@ -185,7 +187,7 @@ class SubmitOptions:
         line = list(self.options)
         for key, value in self.conf.items():
             line += ["--conf", f"{key}={value}"]
-        for option, entries in self.files.items():
+        for option, entries in filter(lambda item: item[1], self.files.items()):
             line += [option, ",".join(entries)]
         return [*line, *filter(None, [self.primary]), *self.arguments]
 
