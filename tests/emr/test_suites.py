@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 SUITES = Path(__file__).parent / "suites"
@@ -19,6 +25,13 @@ def test_clusters_and_steps(project, run_pytest):
 
 def test_programs(project, run_pytest):
     shutil.copy(SUITES / "test_programs.py", project)
+    finished = run_pytest("--isolated-emr")
+    assert finished.code == 0, finished.output
+    assert "skipped" not in finished.output
+
+
+def test_bad_luck(project, run_pytest):
+    shutil.copy(SUITES / "test_bad_luck.py", project)
     finished = run_pytest("--isolated-emr")
     assert finished.code == 0, finished.output
     assert "skipped" not in finished.output
@@ -64,6 +77,44 @@ def test_a_failing_test_shows_the_steps_that_it_ran(project, home, run_pytest):
     assert kept == ["the reason\n"]
 
 
+def test_a_failing_test_shows_what_failed_under_plain_boto3(project, run_pytest):
+    (project / "test_it.py").write_text(
+        """
+import boto3
+
+def run(emr, cluster, script):
+    step = {"Jar": "command-runner.jar", "Args": ["bash", "-c", script]}
+    step = {"Name": "s", "ActionOnFailure": "CONTINUE", "HadoopJarStep": step}
+    added = emr.add_job_flow_steps(JobFlowId=cluster, Steps=[step])["StepIds"][0]
+    try:
+        emr.get_waiter("step_complete").wait(ClusterId=cluster, StepId=added)
+    except Exception as error:
+        return error
+
+def test_first(emr_cluster):
+    run(boto3.client("emr"), emr_cluster, "echo of the test before >&2; exit 3")
+
+def test_it(emr_cluster):
+    emr = boto3.client("emr")
+    run(emr, emr_cluster, "echo the reason >&2; exit 4")
+    run(emr, emr_cluster, "echo no failure >&2")
+    assert False
+
+def test_boot(s3, scratch, make_cluster):
+    s3.put_object(Bucket=scratch.bucket, Key=f"{scratch.prefix}/no.sh", Body=b"#!/bin/sh\\necho no boot >&2; exit 5")
+    make_cluster(BootstrapActions=[{"Name": "n", "ScriptBootstrapAction": {"Path": f"{scratch}/no.sh"}}])
+"""
+    )
+    finished = run_pytest("--isolated-emr")
+    assert "2 failed, 1 passed" in finished.output
+    assert re.search(r"EMR step s-\w+ of j-\w+ \(exit code 4\)", finished.output), finished.output
+    assert re.search(r"EMR bootstrap action 1 of j-\w+ \(exit code 5\)", finished.output), finished.output
+    for line in ("\nthe reason\n", "\nno boot\n"):
+        assert line in finished.output
+    for line in ("of the test before", "\nno failure"):
+        assert line not in finished.output.partition("FAILURES")[2].replace("echo of the test before", "")
+
+
 def test_a_step_ends_with_the_endpoint(project, run_pytest):
     (project / "test_it.py").write_text(
         """
@@ -90,3 +141,44 @@ def test_it(aws_client, emr_cluster, isolated_emr, tmp_path):
 """
     )
     run_pytest("--isolated-emr").assert_passed(1)
+
+
+def test_a_running_step_ends_when_its_keeper_is_killed(project, home, run_pytest):
+    """By itself, or at the latest by the next sweep."""
+    (project / "test_it.py").write_text(
+        """
+import json, time
+import psutil
+
+def test_it(aws_client, emr_cluster, isolated_emr):
+    emr = aws_client("emr")
+    step = {"Jar": "command-runner.jar", "Args": ["bash", "-c", "echo $$ > $HOME/pid; exec sleep 1000"]}
+    emr.add_job_flow_steps(JobFlowId=emr_cluster, Steps=[{"Name": "s", "HadoopJarStep": step}])
+    session = isolated_emr._session.directory
+    deadline = time.monotonic() + 60
+    pid = session / "clusters" / emr_cluster / "home" / "pid"
+    while not pid.exists() or not pid.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    running = psutil.Process(int(pid.read_text()))
+    print("STEP", running.pid, running.create_time())
+    keeper = psutil.Process(json.loads((session / "session.json").read_text())["keeper"]["pid"])
+    keeper.kill()
+    keeper.wait(60)
+"""
+    )
+    finished = run_pytest("--isolated-emr", "-s")
+    pid, created = re.search(r"STEP (\d+) ([\d.]+)", finished.output).groups()
+    swept = subprocess.run(
+        [sys.executable, "-m", "pytest_isolated_emr.cli", "sweep", "--delete"],
+        env=os.environ | {"ISOLATED_EMR_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert swept.returncode == 0, swept.stdout + swept.stderr
+    with contextlib.suppress(psutil.NoSuchProcess):
+        left = psutil.Process(int(pid))
+        # Another process may have the number by now.
+        assert left.create_time() != float(created) or left.status() == psutil.STATUS_ZOMBIE
+    assert list(home.glob("sessions/*")) == []

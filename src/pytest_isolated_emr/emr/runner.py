@@ -58,8 +58,7 @@ class Runner:
         if returncode == 0:
             controller.info(f"Step succeeded with exitCode 0 and took {seconds} seconds")
         else:
-            code = 1 if returncode is None else _as_shell(returncode)
-            controller.warn(f"Step failed with exitCode {code} and took {seconds} seconds")
+            controller.warn(f"Step failed with exitCode {_exit_code(returncode)} and took {seconds} seconds")
         for problem in self._uploads.send(logs, "steps", step.id):
             controller.warn(problem)
         for application in self._files.applications_of(step.id):
@@ -89,6 +88,8 @@ class Runner:
             returncode = None
         else:
             returncode = self._run(f"bootstrap action {number}", command, directory, logs, controller, {})
+        if returncode != 0:
+            controller.warn(f"Bootstrap action failed with exitCode {_exit_code(returncode)}")
         self._uploads.send(logs, *place)
         return returncode
 
@@ -98,13 +99,11 @@ class Runner:
         :param step: the step.
         :param at_once: whether it is killed with all that descends from it; else its own process is asked to end.
         """
-        self._keeper.request(
-            "signal_command",
-            cluster=self._cluster_id,
-            name=f"step {step.id}",
-            number=signal.SIGKILL if at_once else signal.SIGTERM,
-            descendants=at_once,
-        )
+        of_step = {"cluster": self._cluster_id, "name": f"step {step.id}"}
+        if at_once:
+            self._keeper.request("end_command", **of_step)
+        else:
+            self._keeper.request("signal_command", **of_step, number=signal.SIGTERM)
 
     def end(self) -> None:
         """End all that the cluster's commands started."""
@@ -144,12 +143,15 @@ class Runner:
                 )
             return None
         returncode: int = reply["returncode"]
-        controller.info(f"waitProcessCompletion ended with exit code {_as_shell(returncode)} : {text}")
+        controller.info(f"waitProcessCompletion ended with exit code {_exit_code(returncode)} : {text}")
         controller.info(f"total process run time: {round(time.monotonic() - started)} seconds")
         return returncode
 
 
-def _as_shell(returncode: int) -> int:
+def _exit_code(returncode: int | None) -> int:
+    """Return the exit code as a shell has it; 1 for what did not start."""
+    if returncode is None:
+        return 1
     return returncode if returncode >= 0 else 128 - returncode
 
 
