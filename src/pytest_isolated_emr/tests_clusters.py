@@ -149,8 +149,7 @@ class TestsClusters:
     def forget(self) -> None:
         """Forget which steps ran: another test begins."""
         self._ran.clear()
-        # The clock of files is a little behind.
-        self._began = time.time() - 0.02
+        self._began = time.time()
 
     def _emr(self) -> Any:
         if self._client is None:

@@ -6,9 +6,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-_ENDED = re.compile(r"WARN (?:Step|Bootstrap action) failed with exitCode (\d+)")
+_ENDED = re.compile(r"^(\S+)Z WARN (?:Step|Bootstrap action) failed with exitCode (\d+)", re.MULTILINE)
+#: How far the times of files may be behind, in seconds; those in the logs are exact.
+_SLACK = 1.0
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,13 @@ def failed_since(session_directory: Path, moment: float) -> Iterator[FailedComma
     :param moment: in seconds since the epoch.
     """
     for controller in sorted(session_directory.glob("clusters/j-*/logs/*/**/controller")):
-        if controller.stat().st_mtime < moment:
+        if controller.stat().st_mtime < moment - _SLACK:
             continue
         ended = _ENDED.search(controller.read_text(encoding="utf-8", errors="replace"))
-        if ended:
+        if ended and datetime.fromisoformat(f"{ended[1]}+00:00").timestamp() >= moment:
             logs = controller.parent
             # clusters/ID/logs/steps/ID/controller, or clusters/ID/logs/node/…
             cluster_id, _, kind = controller.relative_to(session_directory / "clusters").parts[:3]
             is_step = kind == "steps"
             name = logs.name if is_step else f"bootstrap action {logs.name}"
-            yield FailedCommand(cluster_id, name, is_step, int(ended[1]), logs)
+            yield FailedCommand(cluster_id, name, is_step, int(ended[2]), logs)

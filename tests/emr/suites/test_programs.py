@@ -231,10 +231,11 @@ def test_a_command_line_of_aws(run_step, put, scratch, make_cluster, s3):
     }
     cluster = make_cluster(BootstrapActions=[action])
     assert run_step("aws", scratch.bucket, cluster=cluster).stdout.strip()
-    if shutil.which("aws") is None:
-        lacking = run_step("aws", "s3", "ls", check=False)
-        assert "pip install awscli" in lacking.stderr
-    else:
+    # The last place on PATH has what speaks for programs that are nowhere else.
+    lacking = run_step("bash", "-c", "PATH=${PATH##*:} aws s3 ls", check=False)
+    assert lacking.state == "FAILED"
+    assert "isolated-emr: aws is not here: install the AWS command line" in lacking.stderr
+    if shutil.which("aws") is not None:
         put("seen.txt", b"x")
         assert "seen.txt" in run_step("aws", "s3", "ls", f"{scratch}/").stdout
 
