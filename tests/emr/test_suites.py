@@ -62,7 +62,7 @@ def test_own_jars_and_packages(project, run_pytest):
     (project / "repository").mkdir()
     with (project / "pytest.ini").open("a") as ini:
         ini.write(f"isolated_emr_repositories = {(project / 'repository').as_uri()}\n")
-    run_pytest("--isolated-emr").assert_passed(18)
+    run_pytest("--isolated-emr").assert_passed(20)
 
 
 def test_a_failing_test_shows_the_steps_that_it_ran(project, home, run_pytest):

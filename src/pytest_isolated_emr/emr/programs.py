@@ -16,6 +16,7 @@ COMMANDS = {
     "spark-sql": "spark_sql",
     "spark-shell": "spark_shell",
     "spark-example": "spark_example",
+    "run-example": "spark_example",
     "s3-dist-cp": "s3_dist_cp",
     "hadoop": "hadoop",
     "hdfs": "hdfs",

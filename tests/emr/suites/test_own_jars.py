@@ -144,6 +144,23 @@ def test_spark_shell(run_step):
     assert run_step("spark-shell").state == "COMPLETED"
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["spark-example", "SparkPi", "2"],
+        [
+            "/usr/lib/spark/bin/run-example",
+            "--deploy-mode",
+            "cluster",
+            "org.apache.spark.examples.SparkPi",
+            "2",
+        ],
+    ],
+)
+def test_the_example_that_guides_and_operators_run(run_step, command):
+    assert "Pi is roughly 3.1" in run_step(*command).stdout
+
+
 def test_pyspark_takes_no_script(run_step):
     result = run_step("pyspark", "job.py", check=False)
     assert result.state == "FAILED"

@@ -188,9 +188,10 @@ def test_a_streaming_jar_is_not_here(emr_cluster):
     assert newest["Status"]["State"] == "FAILED"
 
 
-def test_an_example_without_the_jar_of_examples(run_step):
-    result = run_step("spark-example", "SparkPi", "10", check=False)
+def test_an_example_that_is_not_here(run_step):
+    result = run_step("spark-example", "--master", "yarn", "SparkTC", "10", check=False)
     assert result.state == "FAILED"
+    assert "the example SparkTC is not here" in result.stderr
     assert "let SPARK_HOME be a distribution of Spark" in result.stderr
 
 
