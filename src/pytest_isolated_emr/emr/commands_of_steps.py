@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import stat
+from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pytest_isolated_emr.emr import objects
 from pytest_isolated_emr.emr.programs import is_hadoop_streaming, is_s3_dist_cp, program_of
@@ -13,6 +15,10 @@ from pytest_isolated_emr.emr.steps import Step
 _COMMAND_RUNNER = re.compile(r"(.*/)?command-runner\.jar")
 #: ``s3://REGION.elasticmapreduce/libs/script-runner/script-runner.jar``
 _SCRIPT_RUNNER = re.compile(r"(.*/)?script-runner\.jar")
+
+#: ``s3://REGION.elasticmapreduce/bootstrap-actions/run-if``
+_RUN_IF = re.compile(r"s3://(.+\.)?elasticmapreduce/bootstrap-actions/run-if")
+_HOLDING_CONDITIONS = ("instance.isMaster=true", "instance.isRunningNameNode=true")
 
 
 class NotRunnable(Exception):
@@ -49,6 +55,27 @@ def command_of_step(step: Step, directory: Path, programs: Path) -> list[str]:
     return ["hadoop", *options, "jar", str(jar), *main_class, *step.args]
 
 
+def command_of_bootstrap_action(path: str, arguments: Sequence[str], directory: Path) -> list[str]:
+    """Return what a bootstrap action runs.
+
+    Amazon's own ``run-if`` runs a command where a condition holds; there is one instance here, the master
+    (EMR Management Guide, "Create bootstrap actions to install additional software").
+
+    :param path: its script.
+    :param arguments: the script's.
+    :param directory: where a copy is made.
+    :raises NotRunnable: a script is not there.
+    """
+    if not _RUN_IF.fullmatch(path) or len(arguments) < 2:
+        return [*command_of_script(path, directory), *arguments]
+    condition, command, *rest = arguments
+    if condition not in _HOLDING_CONDITIONS:
+        return ["true"]
+    if objects.is_object(command):
+        return [*command_of_script(command, directory), *rest]
+    return ["bash", "-c", " ".join([command, *rest])]
+
+
 def command_of_script(path: str, directory: Path) -> list[str]:
     """Return what runs a script of S3's, or of this machine's.
 
@@ -79,7 +106,8 @@ def fetched(path: str, directory: Path) -> Path:
         except (objects.NoSuchObject, OSError) as error:
             raise NotRunnable(str(error)) from error
     else:
-        target = Path(path.removeprefix("file://"))
+        # file:///path and file:/path are the same.
+        target = Path(urlsplit(path).path if path.startswith("file:") else path)
         if not target.is_file():
             raise NotRunnable(f"{path} (No such file or directory)")
     return target

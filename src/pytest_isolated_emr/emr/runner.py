@@ -7,7 +7,11 @@ import time
 from pathlib import Path
 
 from pytest_isolated_emr.emr.cluster_files import ClusterFiles
-from pytest_isolated_emr.emr.commands_of_steps import NotRunnable, command_of_script, command_of_step
+from pytest_isolated_emr.emr.commands_of_steps import (
+    NotRunnable,
+    command_of_bootstrap_action,
+    command_of_step,
+)
 from pytest_isolated_emr.emr.logs import ControllerLog, LogUploads
 from pytest_isolated_emr.emr.steps import FailureDetails, Step
 from pytest_isolated_emr.keeper.concurrent_client import ConcurrentKeeperClient
@@ -81,7 +85,7 @@ class Runner:
         controller = ControllerLog(logs / "controller")
         directory = self._files.path / "bootstrap"
         try:
-            command = [*command_of_script(path, directory), *arguments]
+            command = command_of_bootstrap_action(path, arguments, directory)
         except NotRunnable as error:
             (logs / "stdout").touch()
             (logs / "stderr").write_text(f"{error}\n", encoding="utf-8")

@@ -249,6 +249,33 @@ def test_a_script_without_an_interpreter(emr_cluster, put, tmp_path):
     assert (tmp_path / "ran").read_text() == "ran\n"
 
 
+@pytest.mark.parametrize("form", ["file:{}", "file://{}", "{}"])
+def test_a_script_of_the_machine(emr_cluster, tmp_path, form):
+    script = tmp_path / "of the machine.sh"
+    script.write_text(f"#!/bin/sh\necho $1 > '{tmp_path}/ran'\n")
+    script.chmod(0o700)
+    run_jar(
+        emr_cluster, "s3://elasticmapreduce/libs/script-runner/script-runner.jar", form.format(script), "x"
+    )
+    assert (tmp_path / "ran").read_text() == "x\n"
+
+
+def test_run_if(make_cluster, put, tmp_path):
+    script = put("script.sh", f"#!/bin/sh\necho script $1 >> {tmp_path}/ran\n".encode())
+    asked = [
+        ("instance.isMaster=true", "echo", "master", f">> {tmp_path}/ran"),
+        ("instance.isMaster=false", "echo", "core", f">> {tmp_path}/ran"),
+        ("instance.isMaster=true", script, "argument"),
+    ]
+    run_if = "s3://us-east-1.elasticmapreduce/bootstrap-actions/run-if"
+    actions = [
+        {"Name": "n", "ScriptBootstrapAction": {"Path": run_if, "Args": list(arguments)}}
+        for arguments in asked
+    ]
+    make_cluster(BootstrapActions=actions)
+    assert (tmp_path / "ran").read_text() == "master\nscript argument\n"
+
+
 def test_a_step_that_reads_standard_input_meets_its_end(run_step):
     assert run_step("bash", "-c", "cat; read x || echo nothing").stdout == "nothing\n"
 
