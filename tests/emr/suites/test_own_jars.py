@@ -219,6 +219,7 @@ def test_packages_of_the_command_line(run_step, job, isolated_emr):
     result = run_step("spark-submit", "--packages", "com.example:one:1.0", job)
     assert found(result) == [("one", "True"), ("two", "True"), ("extra", "False")]
     assert "python from the jar" in result.stdout
+    assert "isolated-emr: resolving one 1.0" in result.stderr
     # They are in the cache, for this and all later sessions.
     again = run_step("spark-submit", "--deploy-mode", "cluster", "--packages=com.example:one:1.0", job)
     assert found(again) == found(result)
