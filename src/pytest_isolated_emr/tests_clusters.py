@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.emr.cluster_directory import applications_of, logs_of
+from pytest_isolated_emr.emr.failed_commands import failed_since
 from pytest_isolated_emr.emr.wait_header import WAIT_HEADER
 from pytest_isolated_emr.session import Session
 
@@ -52,6 +54,7 @@ class TestsClusters:
         self._release = release
         self._client: Any = None
         self._ran: list[StepResult] = []
+        self._began = time.time()
 
     def make_cluster(self, **request: Any) -> str:
         """Make a cluster, wait until it is ready, and return its id.
@@ -124,18 +127,28 @@ class TestsClusters:
         return result
 
     def report(self) -> list[tuple[str, str]]:
-        """Return what a failed test's report should say of the steps that it ran, as titles and texts."""
-        return [
-            (
-                f"EMR step {step.step_id} ({step.state})",
-                f"{step.stderr[-_TAIL:].strip()}\n(the whole log: {step.log})",
-            )
-            for step in self._ran
+        """Return what a failed test's report should say of steps, as titles and texts: those that it ran by the
+        fixture, and those that failed meanwhile. Under xdist the latter may be another worker's."""
+        sections = [
+            (f"EMR step {step.step_id} ({step.state})", _ending(step.stderr, step.log)) for step in self._ran
         ]
+        ran = {step.step_id for step in self._ran}
+        for failed in failed_since(self._session.directory, self._began):
+            if failed.name not in ran:
+                driver = self._driver_logs(failed.cluster_id, failed.name) if failed.is_step else failed.logs
+                title = f"EMR {'step ' if failed.is_step else ''}{failed.name} of {failed.cluster_id}"
+                sections.append(
+                    (
+                        f"{title} (exit code {failed.exit_code})",
+                        _ending(_text(driver / "stderr"), failed.logs),
+                    )
+                )
+        return sections
 
     def forget(self) -> None:
         """Forget which steps ran: another test begins."""
         self._ran.clear()
+        self._began = time.time()
 
     def _emr(self) -> Any:
         if self._client is None:
@@ -147,14 +160,19 @@ class TestsClusters:
                 self._client.meta.events.register_first(f"before-sign.emr.{operation}", _ask_to_wait)
         return self._client
 
-    def _result(self, cluster_id: str, step_id: str, status: dict[str, Any]) -> StepResult:
+    def _driver_logs(self, cluster_id: str, step_id: str) -> Path:
         logs = logs_of(self._session.directory, cluster_id)
-        place = logs / "steps" / step_id
-        driver = place
+        driver = logs / "steps" / step_id
         for application in applications_of(self._session.directory, cluster_id, step_id):
             # One in client mode has no container: its driver is the step's own process.
             for container in sorted((logs / "containers" / application).glob("container_*")):
                 driver = container
+        return driver
+
+    def _result(self, cluster_id: str, step_id: str, status: dict[str, Any]) -> StepResult:
+        logs = logs_of(self._session.directory, cluster_id)
+        place = logs / "steps" / step_id
+        driver = self._driver_logs(cluster_id, step_id)
         times = status["Timeline"]
         ended = times.get("EndDateTime")
         duration = (
@@ -169,6 +187,10 @@ class TestsClusters:
             duration,
             place,
         )
+
+
+def _ending(text: str, log: Path) -> str:
+    return f"{text[-_TAIL:].strip()}\n(the whole log: {log})"
 
 
 def _ask_to_wait(request: Any, **_kwargs: Any) -> None:

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 SUITES = Path(__file__).parent / "suites"
 
 
-def test_clusters_and_steps(project, run_pytest):
-    shutil.copy(SUITES / "test_life.py", project)
-    finished = run_pytest("--isolated-emr")
-    assert finished.code == 0, finished.output
-    assert "skipped" not in finished.output
-
-
-@pytest.mark.parametrize("suite", ["test_instances", "test_settings"])
-def test_the_control_plane(project, run_pytest, suite):
+@pytest.mark.parametrize(
+    "suite", ["test_life", "test_programs", "test_bad_luck", "test_instances", "test_settings"]
+)
+def test_what_needs_no_spark(project, run_pytest, suite):
     shutil.copy(SUITES / f"{suite}.py", project)
     finished = run_pytest("--isolated-emr")
     assert finished.code == 0, finished.output
     assert "skipped" not in finished.output
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize(
+    ("suite", "count"),
+    [("test_spark", 6), ("test_exit_codes", 9), ("test_hard_coded", 6), ("test_configurations", 5)],
+)
+def test_what_runs_spark(project, run_pytest, suite, count):
+    shutil.copy(SUITES / f"{suite}.py", project)
+    run_pytest("--isolated-emr").assert_passed(count)
 
 
 @pytest.mark.spark
@@ -32,15 +43,13 @@ def test_releases(project, run_pytest):
 
 
 @pytest.mark.spark
-def test_steps_with_spark(project, run_pytest):
-    shutil.copy(SUITES / "test_spark.py", project)
-    run_pytest("--isolated-emr").assert_passed(6)
-
-
-@pytest.mark.spark
-def test_steps_end_as_spark_submit_does(project, run_pytest):
-    shutil.copy(SUITES / "test_exit_codes.py", project)
-    run_pytest("--isolated-emr").assert_passed(9)
+def test_own_jars_and_packages(project, run_pytest):
+    for name in ("test_own_jars.py", "java_jars.py"):
+        shutil.copy(SUITES / name, project)
+    (project / "repository").mkdir()
+    with (project / "pytest.ini").open("a") as ini:
+        ini.write(f"isolated_emr_repositories = {(project / 'repository').as_uri()}\n")
+    run_pytest("--isolated-emr").assert_passed(20)
 
 
 def test_a_failing_test_shows_the_steps_that_it_ran(project, home, run_pytest):
@@ -53,6 +62,44 @@ def test_a_failing_test_shows_the_steps_that_it_ran(project, home, run_pytest):
     assert finished.output.count("the reason") >= 2, finished.output
     kept = [path.read_text() for path in home.glob("sessions/*/kept/clusters/j-*/steps/s-*/stderr")]
     assert kept == ["the reason\n"]
+
+
+def test_a_failing_test_shows_what_failed_under_plain_boto3(project, run_pytest):
+    (project / "test_it.py").write_text(
+        """
+import boto3
+
+def run(emr, cluster, script):
+    step = {"Jar": "command-runner.jar", "Args": ["bash", "-c", script]}
+    step = {"Name": "s", "ActionOnFailure": "CONTINUE", "HadoopJarStep": step}
+    added = emr.add_job_flow_steps(JobFlowId=cluster, Steps=[step])["StepIds"][0]
+    try:
+        emr.get_waiter("step_complete").wait(ClusterId=cluster, StepId=added)
+    except Exception as error:
+        return error
+
+def test_first(emr_cluster):
+    run(boto3.client("emr"), emr_cluster, "echo of the test before >&2; exit 3")
+
+def test_it(emr_cluster):
+    emr = boto3.client("emr")
+    run(emr, emr_cluster, "echo the reason >&2; exit 4")
+    run(emr, emr_cluster, "echo no failure >&2")
+    assert False
+
+def test_boot(s3, scratch, make_cluster):
+    s3.put_object(Bucket=scratch.bucket, Key=f"{scratch.prefix}/no.sh", Body=b"#!/bin/sh\\necho no boot >&2; exit 5")
+    make_cluster(BootstrapActions=[{"Name": "n", "ScriptBootstrapAction": {"Path": f"{scratch}/no.sh"}}])
+"""
+    )
+    finished = run_pytest("--isolated-emr")
+    assert "2 failed, 1 passed" in finished.output
+    assert re.search(r"EMR step s-\w+ of j-\w+ \(exit code 4\)", finished.output), finished.output
+    assert re.search(r"EMR bootstrap action 1 of j-\w+ \(exit code 5\)", finished.output), finished.output
+    for line in ("\nthe reason\n", "\nno boot\n"):
+        assert line in finished.output
+    for line in ("of the test before", "\nno failure"):
+        assert line not in finished.output.partition("FAILURES")[2].replace("echo of the test before", "")
 
 
 def test_a_step_ends_with_the_endpoint(project, run_pytest):
@@ -81,3 +128,44 @@ def test_it(aws_client, emr_cluster, isolated_emr, tmp_path):
 """
     )
     run_pytest("--isolated-emr").assert_passed(1)
+
+
+def test_a_running_step_ends_when_its_keeper_is_killed(project, home, run_pytest):
+    """By itself, or at the latest by the next sweep."""
+    (project / "test_it.py").write_text(
+        """
+import json, time
+import psutil
+
+def test_it(aws_client, emr_cluster, isolated_emr):
+    emr = aws_client("emr")
+    step = {"Jar": "command-runner.jar", "Args": ["bash", "-c", "echo $$ > $HOME/pid; exec sleep 1000"]}
+    emr.add_job_flow_steps(JobFlowId=emr_cluster, Steps=[{"Name": "s", "HadoopJarStep": step}])
+    session = isolated_emr._session.directory
+    deadline = time.monotonic() + 60
+    pid = session / "clusters" / emr_cluster / "home" / "pid"
+    while not pid.exists() or not pid.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    running = psutil.Process(int(pid.read_text()))
+    print("STEP", running.pid, running.create_time())
+    keeper = psutil.Process(json.loads((session / "session.json").read_text())["keeper"]["pid"])
+    keeper.kill()
+    keeper.wait(60)
+"""
+    )
+    finished = run_pytest("--isolated-emr", "-s")
+    pid, created = re.search(r"STEP (\d+) ([\d.]+)", finished.output).groups()
+    swept = subprocess.run(
+        [sys.executable, "-m", "pytest_isolated_emr.cli", "sweep", "--delete"],
+        env=os.environ | {"ISOLATED_EMR_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert swept.returncode == 0, swept.stdout + swept.stderr
+    with contextlib.suppress(psutil.NoSuchProcess):
+        left = psutil.Process(int(pid))
+        # Another process may have the number by now.
+        assert left.create_time() != float(created) or left.status() == psutil.STATUS_ZOMBIE
+    assert list(home.glob("sessions/*")) == []

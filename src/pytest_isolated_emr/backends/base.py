@@ -75,8 +75,11 @@ class Backend(Protocol):
         :raises OSError: it cannot be started.
         """
 
-    def signal_command(self, cluster: str, name: str, number: int, *, descendants: bool) -> bool:
-        """Send a signal to a running command of a cluster, or to its descendants too; tell whether there is one."""
+    def signal_command(self, cluster: str, name: str, number: int) -> bool:
+        """Send a signal to a running command of a cluster; tell whether there is one."""
+
+    async def end_command(self, cluster: str, name: str) -> bool:
+        """End a running command of a cluster with all that descends from it; tell whether there is one."""
 
     async def end_cluster(self, cluster: str) -> list[str]:
         """End all that a cluster's commands started, and return what could not be ended."""

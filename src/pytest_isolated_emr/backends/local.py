@@ -101,9 +101,13 @@ class LocalBackend:
         """Run a command of a cluster to its end, and return its exit code, negative for a signal."""
         return await self._commands.run(request)
 
-    def signal_command(self, cluster: str, name: str, number: int, *, descendants: bool) -> bool:
-        """Send a signal to a running command of a cluster, or to its descendants too; tell whether there is one."""
-        return self._commands.signal(cluster, name, number, descendants=descendants)
+    def signal_command(self, cluster: str, name: str, number: int) -> bool:
+        """Send a signal to a running command of a cluster; tell whether there is one."""
+        return self._commands.signal(cluster, name, number)
+
+    async def end_command(self, cluster: str, name: str) -> bool:
+        """End a running command of a cluster with all that descends from it; tell whether there is one."""
+        return await self._commands.end(cluster, name)
 
     async def end_cluster(self, cluster: str) -> list[str]:
         """End all that a cluster's commands started, and return what could not be ended."""

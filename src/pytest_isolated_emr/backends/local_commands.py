@@ -6,12 +6,18 @@ import asyncio
 import contextlib
 import os
 import subprocess
+from collections.abc import Iterable
 
 from pytest_isolated_emr.backends.base import CommandRequest
 from pytest_isolated_emr.keeper import children
 from pytest_isolated_emr.keeper.children import Child
 from pytest_isolated_emr.lifecycle.journal import Journal
-from pytest_isolated_emr.lifecycle.processes import end_tree, processes_with, signal_tree
+from pytest_isolated_emr.lifecycle.processes import (
+    ProcessIdentity,
+    descendants_of,
+    end_tree,
+    processes_with,
+)
 
 #: Marks what a cluster's commands start, and what that starts: it ends with the cluster, whatever its parent is.
 CLUSTER_VARIABLE = "ISOLATED_EMR_CLUSTER"
@@ -51,15 +57,22 @@ class LocalCommands:
         finally:
             del self._running[key]
 
-    def signal(self, cluster: str, name: str, number: int, *, descendants: bool) -> bool:
-        """Send a signal to a running command, or to its descendants too; tell whether there is one."""
+    def signal(self, cluster: str, name: str, number: int) -> bool:
+        """Send a signal to a running command; tell whether there is one."""
         child = self._running.get((cluster, name))
         if child is None:
             return False
-        if descendants:
-            signal_tree(child.identity, number)
-        else:
-            child.identity.signal(number)
+        child.identity.signal(number)
+        return True
+
+    async def end(self, cluster: str, name: str) -> bool:
+        """End a running command with all that descends from it; tell whether there is one."""
+        child = self._running.get((cluster, name))
+        if child is None:
+            return False
+        tree = await asyncio.to_thread(descendants_of, child.identity)
+        await asyncio.to_thread(end_tree, [child.identity], 0.0)
+        _reap(tree)
         return True
 
     async def end_cluster(self, cluster: str) -> list[str]:
@@ -70,13 +83,18 @@ class LocalCommands:
         found = await asyncio.to_thread(processes_with, CLUSTER_VARIABLE, cluster)
         commands = {child.identity for child in self._running.values()}
         left = await asyncio.to_thread(end_tree, found, 0.0)
-        for stray in set(found) - commands:
-            # An orphan is the keeper's child, as that is their subreaper; nobody else waits for it.
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(stray.pid, os.WNOHANG)
+        _reap(set(found) - commands)
         return [f"process {identity.pid} of {cluster}" for identity in left]
 
     async def close(self) -> list[str]:
         """End the commands of all clusters, and return what could not be ended."""
         results = [await self.end_cluster(cluster) for cluster in self._clusters]
         return [problem for problems in results for problem in problems]
+
+
+def _reap(orphans: Iterable[ProcessIdentity]) -> None:
+    """Take away what is left of processes that were ended: an orphan is the keeper's child, as that is their
+    subreaper, and nobody else waits for it."""
+    for orphan in orphans:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(orphan.pid, os.WNOHANG)

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import os
-import shlex
 import site
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from pytest_isolated_emr.emr import configurations, releases
+from pytest_isolated_emr.emr import configurations, driver, releases
 from pytest_isolated_emr.emr.cluster_directory import applications_of, directory_of, logs_of
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
+from pytest_isolated_emr.emr.programs import make_programs
 from pytest_isolated_emr.spark import properties
 
 #: Where a command of a cluster finds it.
 DIRECTORY_VARIABLE = "ISOLATED_EMR_CLUSTER_DIRECTORY"
 SPARK_FILE = "spark.json"
+#: The directory of the module that Python drivers of steps run first.
+_DRIVER = str(Path(driver.__file__).parent)
 
-#: Programs of EMR's instances, and the module below ``emr.commands`` that stands for each here.
-COMMANDS = {
-    "spark-submit": "spark_submit",
-    "spark-sql": "spark_sql",
-    "hadoop": "hadoop",
-    "hdfs": "hdfs",
-    "state-pusher-script": "state_pusher_script",
-    "sudo": "sudo",
-    "yum": "yum",
-    "dnf": "yum",
-}
+
+def hdfs_directory(cluster: Path) -> Path:
+    """Return the directory that stands for HDFS.
+
+    :param cluster: the cluster's directory.
+    """
+    return cluster / "hdfs"
 
 
 class ClusterFiles:
@@ -45,8 +42,9 @@ class ClusterFiles:
         self._cluster_id = cluster_id
         self.path = directory_of(session_directory, cluster_id)
         self.logs = logs_of(session_directory, cluster_id)
-        self.hdfs = self.path / "hdfs"
+        self.hdfs = hdfs_directory(self.path)
         self.home = self.path / "home"
+        self.programs = self.path / "bin"
         self.variables: dict[str, str] = {}
         #: What of the Configurations has no effect here, one sentence each.
         self.notes: list[str] = []
@@ -82,7 +80,12 @@ class ClusterFiles:
             configurations.write_log4j2(conf / "log4j2.properties", applied.log4j2)
         described = spark.to_message() | {"properties": settings, "environ": {}}
         ClusterSpark.from_message(described).write(self.path / SPARK_FILE)
-        self.variables = spark.environ | self._variables(spark) | applied.variables
+        own = self._variables(spark)
+        self.variables = spark.environ | own | applied.variables
+        if "PYTHONPATH" in applied.variables:
+            self.variables["PYTHONPATH"] = os.pathsep.join(
+                [own["PYTHONPATH"], applied.variables["PYTHONPATH"]]
+            )
         self.notes = [f"{name}: left out, as it would lead out of the session" for name in applied.left_out]
         self.notes += [f"{name}: of EMR's instances, without effect here" for name in applied.without_effect]
         release = releases.known().get(release_label or "")
@@ -127,10 +130,19 @@ class ClusterFiles:
         return {**settings, **_hdfs(self.hdfs), "spark.sql.warehouse.dir": warehouse}
 
     def _variables(self, spark: ClusterSpark) -> dict[str, str]:
-        bin_directory = _make_commands(self.path / "bin", spark.python)
+        absent = self.path / "absent"
+        make_programs(self.programs, absent, spark.python)
         conf = str(self.path / "conf")
-        path = [str(bin_directory), str(Path(spark.python).parent), spark.environ.get("PATH", os.defpath)]
-        python_path = [str(self.path / "python"), spark.environ.get("PYTHONPATH", "")]
+        path = [
+            str(self.programs),
+            # What `pip install` in a bootstrap action brings.
+            str(self.path / "python" / "bin"),
+            str(Path(spark.python).parent),
+            str(Path(spark.home, "bin")),
+            spark.environ.get("PATH", os.defpath),
+            str(absent),
+        ]
+        python_path = [_DRIVER, str(self.path / "python"), spark.environ.get("PYTHONPATH", "")]
         return {
             DIRECTORY_VARIABLE: str(self.path),
             "EMR_CLUSTER_ID": self._cluster_id,
@@ -178,22 +190,3 @@ def _write_core_site(path: Path, settings: dict[str, str]) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write("<configuration>\n" + "\n".join(lines) + "\n</configuration>\n")
-
-
-def _make_commands(directory: Path, python: str) -> Path:
-    """Make the programs that a cluster's commands find on their PATH."""
-    directory.mkdir(mode=0o700)
-    ours = shlex.quote(sys.executable)
-    programs = {
-        name: f'{ours} -m pytest_isolated_emr.emr.commands.{module} "$@"' for name, module in COMMANDS.items()
-    }
-    # Links would not do: an interpreter of a virtual environment knows it by its own place.
-    for name in ("python3", "python"):
-        programs[name] = f'{shlex.quote(python)} "$@"'
-    for name in ("pip3", "pip"):
-        programs[name] = f'{shlex.quote(python)} -m pip "$@"'
-    for name, command in programs.items():
-        program = directory / name
-        program.write_text(f"#!/bin/sh\nexec {command}\n", encoding="utf-8")
-        program.chmod(0o700)
-    return directory

@@ -5,12 +5,12 @@ The classifications are those of the EMR Release Guide, "Configure applications"
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pytest_isolated_emr.emr.instance_values import is_emr_python, kept_here
 from pytest_isolated_emr.spark import properties
 
 #: Hadoop's files, whose settings all reach Spark as ``spark.hadoop.…``.
@@ -25,9 +25,18 @@ _HADOOP_SITES = (
 )
 #: Its nested classification ``export`` has variables for what is started.
 _ENV_FILES = ("spark-env", "hadoop-env", "yarn-env", "hive-env")
-_LOG4J = ("spark-log4j2", "spark-log4j")
-#: Interpreters as they are on EMR's instances; here it is the session's own.
-_EMR_PYTHON = re.compile(r"(/usr/bin/)?python(3(\.\d+)?)?")
+#: Spark's since emr-6.8; ``spark-log4j`` before it was for another library, in words that this one does not know.
+_LOG4J2 = "spark-log4j2"
+#: What a classification's lines are merged with: Spark's own defaults (its ``log4j2-defaults.properties``).
+_LOG4J2_DEFAULTS = {
+    "rootLogger.level": "info",
+    "rootLogger.appenderRef.stdout.ref": "console",
+    "appender.console.type": "Console",
+    "appender.console.name": "console",
+    "appender.console.target": "SYSTEM_ERR",
+    "appender.console.layout.type": "PatternLayout",
+    "appender.console.layout.pattern": "%d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex",
+}
 
 
 @dataclass
@@ -67,7 +76,7 @@ def apply(configurations: Sequence[dict[str, Any]]) -> AppliedConfigurations:
         elif name in _ENV_FILES:
             for nested in configuration.get("Configurations") or []:
                 applied.variables |= {k: str(v) for k, v in (nested.get("Properties") or {}).items()}
-        elif name in _LOG4J:
+        elif name == _LOG4J2:
             applied.log4j2 |= values
         else:
             applied.without_effect.append(name)
@@ -81,36 +90,22 @@ def apply(configurations: Sequence[dict[str, Any]]) -> AppliedConfigurations:
     return applied
 
 
-def is_emr_python(path: str) -> bool:
-    """Tell whether an interpreter's path is one of EMR's instances, which the session's own stands for.
-
-    :param path: such as ``/usr/bin/python3``.
-    """
-    return bool(_EMR_PYTHON.fullmatch(path))
-
-
 def write_log4j2(path: Path, lines: dict[str, str]) -> None:
     """Write a ``log4j2.properties``.
 
     :param path: the file.
-    :param lines: its settings.
+    :param lines: settings over Spark's own.
     """
-    path.write_text("".join(f"{key} = {value}\n" for key, value in lines.items()), encoding="utf-8")
+    merged = _LOG4J2_DEFAULTS | lines
+    path.write_text("".join(f"{key} = {value}\n" for key, value in merged.items()), encoding="utf-8")
 
 
 def _add(applied: AppliedConfigurations, settings: dict[str, str]) -> None:
     held, left_out = properties.split_protected(settings)
     for key, value in held.items():
-        if _is_of_the_instances(key, value):
-            applied.without_effect.append(key)
-        else:
-            applied.spark[key] = value
+        kept = kept_here(key, value)
+        if kept is not None:
+            applied.spark[key] = kept
+        if kept != value:
+            applied.without_effect.append(key if kept is None else f"{key} in part")
     applied.left_out += left_out
-
-
-def _is_of_the_instances(key: str, value: str) -> bool:
-    """Tell whether a setting speaks of files that only EMR's instances have, such as ``/usr/lib/hadoop-lzo/…``."""
-    python = key in ("spark.pyspark.python", "spark.pyspark.driver.python") and is_emr_python(value)
-    return (
-        python or "/usr/lib/" in value or "/usr/share/aws/" in value or "com.hadoop.compression.lzo" in value
-    )

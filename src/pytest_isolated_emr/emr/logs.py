@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import gzip
+import shutil
+import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
 from pytest_isolated_emr.emr import objects
+
+_BLOCK = 1 << 20
 
 
 class ControllerLog:
@@ -70,7 +74,16 @@ class LogUploads:
                 url = self.url(*parts, *path.relative_to(directory).parts)
                 assert url is not None
                 try:
-                    objects.upload(gzip.compress(path.read_bytes(), compresslevel=1), url)
+                    _upload_compressed(path, url)
                 except objects.NoSuchObject as error:
                     problems.append(f"the log {path.name} was not stored: {error}")
         return problems
+
+
+def _upload_compressed(path: Path, url: str) -> None:
+    with tempfile.NamedTemporaryFile() as packed:
+        # A step may have printed more than there is memory.
+        with path.open("rb") as log, gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1) as compressed:
+            shutil.copyfileobj(log, compressed, _BLOCK)
+        packed.flush()
+        objects.upload(Path(packed.name), url)

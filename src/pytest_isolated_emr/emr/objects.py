@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -51,15 +52,17 @@ def download(url: str, path: Path) -> None:
     path.write_bytes(found.value)
 
 
-def upload(data: bytes, url: str) -> None:
-    """Store an object.
+def upload(path: Path, url: str) -> None:
+    """Store a file as an object.
 
-    :param data: its content.
+    :param path: the file, which is not empty.
     :param url: where.
     :raises NoSuchObject: there is no such bucket.
     """
     bucket, key = bucket_and_key(url)
-    try:
-        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(bucket, key, data)
-    except (S3ClientError, ServiceException) as error:
-        raise NoSuchObject(f"{url}: {error}") from error
+    # moto copies what it is given into a buffer, and that to the disk if it is large: one copy, and none of our own.
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        try:
+            s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(bucket, key, content)
+        except (S3ClientError, ServiceException) as error:
+            raise NoSuchObject(f"{url}: {error}") from error

@@ -7,7 +7,11 @@ import time
 from pathlib import Path
 
 from pytest_isolated_emr.emr.cluster_files import ClusterFiles
-from pytest_isolated_emr.emr.commands_of_steps import NotRunnable, command_of_step, fetched
+from pytest_isolated_emr.emr.commands_of_steps import (
+    NotRunnable,
+    command_of_bootstrap_action,
+    command_of_step,
+)
 from pytest_isolated_emr.emr.logs import ControllerLog, LogUploads
 from pytest_isolated_emr.emr.steps import FailureDetails, Step
 from pytest_isolated_emr.keeper.concurrent_client import ConcurrentKeeperClient
@@ -45,7 +49,7 @@ class Runner:
             controller.warn(note)
         started = time.monotonic()
         try:
-            command = command_of_step(step, directory)
+            command = command_of_step(step, directory, self._files.programs)
         except NotRunnable as error:
             (logs / "stdout").touch()
             (logs / "stderr").write_text(f"{error}\n", encoding="utf-8")
@@ -58,8 +62,7 @@ class Runner:
         if returncode == 0:
             controller.info(f"Step succeeded with exitCode 0 and took {seconds} seconds")
         else:
-            code = 1 if returncode is None else _as_shell(returncode)
-            controller.warn(f"Step failed with exitCode {code} and took {seconds} seconds")
+            controller.warn(f"Step failed with exitCode {_exit_code(returncode)} and took {seconds} seconds")
         for problem in self._uploads.send(logs, "steps", step.id):
             controller.warn(problem)
         for application in self._files.applications_of(step.id):
@@ -82,13 +85,15 @@ class Runner:
         controller = ControllerLog(logs / "controller")
         directory = self._files.path / "bootstrap"
         try:
-            command = [str(fetched(path, directory, executable=True)), *arguments]
+            command = command_of_bootstrap_action(path, arguments, directory)
         except NotRunnable as error:
             (logs / "stdout").touch()
             (logs / "stderr").write_text(f"{error}\n", encoding="utf-8")
             returncode = None
         else:
             returncode = self._run(f"bootstrap action {number}", command, directory, logs, controller, {})
+        if returncode != 0:
+            controller.warn(f"Bootstrap action failed with exitCode {_exit_code(returncode)}")
         self._uploads.send(logs, *place)
         return returncode
 
@@ -98,13 +103,11 @@ class Runner:
         :param step: the step.
         :param at_once: whether it is killed with all that descends from it; else its own process is asked to end.
         """
-        self._keeper.request(
-            "signal_command",
-            cluster=self._cluster_id,
-            name=f"step {step.id}",
-            number=signal.SIGKILL if at_once else signal.SIGTERM,
-            descendants=at_once,
-        )
+        of_step = {"cluster": self._cluster_id, "name": f"step {step.id}"}
+        if at_once:
+            self._keeper.request("end_command", **of_step)
+        else:
+            self._keeper.request("signal_command", **of_step, number=signal.SIGTERM)
 
     def end(self) -> None:
         """End all that the cluster's commands started."""
@@ -137,17 +140,22 @@ class Runner:
             stderr=str(logs / "stderr"),
         )
         if "not_started" in reply:
-            program = command[0]
             with (logs / "stderr").open("a", encoding="utf-8") as stderr:
-                stderr.write(f'Cannot run program "{program}": {reply["not_started"]}\n')
+                stderr.write(
+                    'Exception in thread "main" java.lang.RuntimeException: java.io.IOException: '
+                    f'Cannot run program "{command[0]}" (in directory "."): {reply["not_started"]}\n'
+                )
             return None
         returncode: int = reply["returncode"]
-        controller.info(f"waitProcessCompletion ended with exit code {_as_shell(returncode)} : {text}")
+        controller.info(f"waitProcessCompletion ended with exit code {_exit_code(returncode)} : {text}")
         controller.info(f"total process run time: {round(time.monotonic() - started)} seconds")
         return returncode
 
 
-def _as_shell(returncode: int) -> int:
+def _exit_code(returncode: int | None) -> int:
+    """Return the exit code as a shell has it; 1 for what did not start."""
+    if returncode is None:
+        return 1
     return returncode if returncode >= 0 else 128 - returncode
 
 

@@ -74,15 +74,16 @@ class ClusterService:
                 try:
                     return {"returncode": await self._backend.run_command(_command(request))}
                 except OSError as error:
-                    return {"not_started": f"{error.filename or request['command'][0]}: {error.strerror}"}
+                    # As Java words it.
+                    return {"not_started": f"error={error.errno}, {error.strerror}"}
             case "signal_command":
-                sent = self._backend.signal_command(
-                    request["cluster"],
-                    request["name"],
-                    request["number"],
-                    descendants=request["descendants"],
-                )
-                return {"sent": sent}
+                return {
+                    "sent": self._backend.signal_command(
+                        request["cluster"], request["name"], request["number"]
+                    )
+                }
+            case "end_command":
+                return {"ended": await self._backend.end_command(request["cluster"], request["name"])}
             case "end_cluster":
                 return {"problems": await self._backend.end_cluster(request["cluster"])}
             case other:

@@ -132,14 +132,12 @@ def end_tree(
     return _wait_until_gone(members, KILL_WAIT_SECONDS)
 
 
-def signal_tree(identity: ProcessIdentity, number: int) -> None:
-    """Send a signal to a process and to all that descends from it now.
+def descendants_of(identity: ProcessIdentity) -> set[ProcessIdentity]:
+    """Return all that descends from a process now.
 
-    :param identity: the process; one that is gone, or whose pid is another's by now, is passed over.
-    :param number: the signal.
+    :param identity: the process.
     """
-    for member in _with_descendants([identity], ()):
-        _send(member, signal.Signals(number))
+    return _with_descendants([identity], ()) - {identity}
 
 
 def processes_of(run_id: str) -> list[ProcessIdentity]:

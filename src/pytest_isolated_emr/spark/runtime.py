@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from pytest_isolated_emr.keeper.client import KeeperClient
-from pytest_isolated_emr.spark import properties
+from pytest_isolated_emr.spark import properties, user_settings
 from pytest_isolated_emr.spark.submit_arguments import submit_settings
 
 # Changes with every test, and would give every context workers of its own.
@@ -208,15 +208,10 @@ class SparkRuntime:
 
     def _initialize_context(self, original: Callable[[Any], Any], context: Any, jconf: Any) -> Any:
         self._contexts += 1
-        settings = {entry._1(): entry._2() for entry in jconf.getAll()}
         mine = self._started_with
-        for key in sorted(settings.keys() | mine.keys()):
-            own = mine.get(key)
-            if settings.get(key) == own or not properties.is_protected(key, settings.get(key, "")):
-                continue
+        for key in user_settings.settle(jconf, mine):
             self._left_out(key)
-            jconf.remove(key) if own is None else jconf.set(key, own)
-        if settings.get("spark.sql.warehouse.dir") == mine["spark.sql.warehouse.dir"]:
+        if jconf.get("spark.sql.warehouse.dir", "") == mine["spark.sql.warehouse.dir"]:
             # The tables of the context before are not in this one's catalog, but their files would be in its way.
             jconf.set("spark.sql.warehouse.dir", f"{mine['spark.sql.warehouse.dir']}-{self._contexts}")
         context.master = jconf.get("spark.master")
@@ -227,11 +222,10 @@ class SparkRuntime:
         return original(jconf)
 
     def _get_or_create(self, original: Callable[[], Any], builder: Any) -> Any:
-        held, left_out = properties.split_protected({k: str(v) for k, v in builder._options.items()})
-        for key in left_out:
+        for key in user_settings.leave_out(builder._options):
             self._left_out(key)
-            del builder._options[key]
         if self.is_used and self._options is not None:
+            held = {key: str(value) for key, value in builder._options.items()}
             ignored = properties.jvm_start_options(held).items() - self._options.items()
             for key, _value in sorted(ignored):
                 self._note(

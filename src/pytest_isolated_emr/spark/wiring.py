@@ -12,7 +12,7 @@ from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.session import Session
 from pytest_isolated_emr.settings import Settings
-from pytest_isolated_emr.spark import jars, properties
+from pytest_isolated_emr.spark import jars, packages, properties
 from pytest_isolated_emr.spark.class_data import ClassData
 from pytest_isolated_emr.spark.environment import user_conf_directory
 from pytest_isolated_emr.spark.installation import SparkInstallation, find_spark
@@ -130,6 +130,8 @@ class SparkWiring:
             class_path=settings["spark.driver.extraClassPath"],
             class_data=str(class_data.path) if class_data and class_data.options(settings) else None,
             environ=dict(environ),
+            jar_cache=str(self._cache),
+            repositories=list(self._settings.repositories),
         )
 
     def for_jvm(
@@ -153,28 +155,14 @@ class SparkWiring:
         :param progress: is told what is being waited for.
         :raises JarsUnavailable: they cannot be fetched.
         """
-        wanted = _listed(settings.get("spark.jars.packages", ""))
-        if not wanted:
-            return settings
-        ivy_settings = settings.get("spark.jars.ivySettings")
-        found = jars.packages(
-            wanted,
+        return packages.with_packages(
+            settings,
             self.installation,
             self.java,
             self._cache,
             repositories=self._settings.repositories,
-            extra_repositories=_listed(settings.get("spark.jars.repositories", "")),
-            # A suite that asks for hadoop-aws has it here already, without the bundle of hundreds of megabytes.
-            excludes=[*_listed(settings.get("spark.jars.excludes", "")), *jars.PROVIDED_BY_S3_JARS],
-            ivy_settings=Path(ivy_settings) if ivy_settings else None,
             progress=progress,
         )
-        paths = ",".join(str(path) for path in found.jars)
-        settings = {key: value for key, value in settings.items() if not key.startswith("spark.jars.")}
-        # As spark-submit does: a package may have Python code in its jar.
-        for key in ("spark.jars", "spark.submit.pyFiles"):
-            settings[key] = ",".join(filter(None, [settings.get(key, ""), paths]))
-        return {key: value for key, value in settings.items() if value}
 
     def write_configuration(self, directory: Path, settings: Properties) -> None:
         """Write a configuration directory for Spark that other processes start, ``spark-submit`` say.
@@ -190,7 +178,3 @@ class SparkWiring:
     def _user_defaults(self) -> Properties:
         path = self._user_conf / "spark-defaults.conf"
         return properties.read(path) if path.is_file() else {}
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]

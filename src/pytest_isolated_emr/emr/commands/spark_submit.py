@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from pytest_isolated_emr.emr.commands import packages
 from pytest_isolated_emr.emr.commands.containers import Container
 from pytest_isolated_emr.emr.commands.context import CommandContext, say
 from pytest_isolated_emr.emr.commands.jvm import spark_command, spark_variables
 from pytest_isolated_emr.emr.commands.s3_files import download, is_remote
 from pytest_isolated_emr.emr.commands.submit_options import SubmitOptions
-from pytest_isolated_emr.emr.configurations import is_emr_python
+from pytest_isolated_emr.emr.instance_values import is_emr_python, is_only_there, kept_here
 from pytest_isolated_emr.spark import properties
 
 
@@ -40,9 +41,10 @@ def submit(context: CommandContext, arguments: Sequence[str]) -> NoReturn:
     _keep_in_session(options)
     is_cluster = options.deploy_mode == "cluster"
     working = container.directory if is_cluster else Path.cwd()
-    _fetch(options, container.directory, working)
-    variables = options.conf_with_prefix("spark.yarn.appMasterEnv.") if is_cluster else {}
-    variables |= options.conf_with_prefix("spark.executorEnv.")
+    _fetch(context, options, container.directory, working)
+    defaults = context.spark.properties
+    variables = options.conf_with_prefix("spark.yarn.appMasterEnv.", defaults) if is_cluster else {}
+    variables |= options.conf_with_prefix("spark.executorEnv.", defaults)
     variables = {name: value for name, value in variables.items() if not _is_emrs_own(name, value)}
     if not is_cluster:
         _become(context, options, working, variables)
@@ -53,20 +55,27 @@ def _keep_in_session(options: SubmitOptions) -> None:
     if options.deploy_mode is None:
         options.deploy_mode = options.conf.get("spark.submit.deployMode")
     held, left_out = properties.split_protected(options.conf)
-    held = {
-        key: value
-        for key, value in held.items()
-        if not (key in ("spark.pyspark.python", "spark.pyspark.driver.python") and is_emr_python(value))
-    }
+    options.conf = {}
+    for key, value in held.items():
+        kept = kept_here(key, value)
+        if kept is not None:
+            options.conf[key] = kept
+        if kept != value and "python" not in key:
+            say(f"{key}: only EMR's instances have {value}")
+    for option, entries in options.files.items():
+        for entry in entries:
+            if is_only_there(entry):
+                say(f"{option}: only EMR's instances have {entry}")
+        options.files[option] = [entry for entry in entries if not is_only_there(entry)]
     for key in left_out:
         # YARN is what every job names; nobody needs to hear of that.
         if key not in ("spark.master", "spark.submit.deployMode"):
             say(f"{key}: left out, as it would lead out of the session")
-    options.conf = held
 
 
-def _fetch(options: SubmitOptions, staging: Path, working: Path) -> None:
+def _fetch(context: CommandContext, options: SubmitOptions, staging: Path, working: Path) -> None:
     """Have all files of a job on the disk, by their names where YARN puts them."""
+    options.use_packages(lambda settings: packages.resolve(context, settings), context.spark.properties)
     if options.primary and is_remote(options.primary):
         options.primary = str(download(options.primary, staging))
     for option in ("--py-files", "--jars", "--files", "--archives"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,12 @@ _YARN_FILES = {
     "spark.yarn.dist.jars": "--jars",
     "spark.yarn.dist.pyFiles": "--py-files",
 }
+#: Options about packages, and the setting that each is an option for.
+_PACKAGES = {
+    "--packages": "spark.jars.packages",
+    "--exclude-packages": "spark.jars.excludes",
+    "--repositories": "spark.jars.repositories",
+}
 #: What sizes a cluster; one process is the whole of it here.
 _OF_A_CLUSTER = frozenset(
     {
@@ -51,6 +57,7 @@ class SubmitOptions:
     :param options: by name, but for those below.
     :param conf: the settings of ``--conf``, without protected ones once they were looked at.
     :param files: lists of files by option.
+    :param packages: what options say of packages, by setting; it wins over ``conf``.
     :param primary: the job: a script, a jar, or nothing for ``--class`` of Spark's own.
     :param arguments: the job's.
     :param deploy_mode: ``client`` or ``cluster``, if said.
@@ -60,6 +67,7 @@ class SubmitOptions:
     options: list[str] = field(default_factory=list)
     conf: dict[str, str] = field(default_factory=dict)
     files: dict[str, list[str]] = field(default_factory=dict)
+    packages: dict[str, str] = field(default_factory=dict)
     primary: str = ""
     arguments: list[str] = field(default_factory=list)
     deploy_mode: str | None = None
@@ -101,15 +109,40 @@ class SubmitOptions:
             self.conf[key.strip()] = setting.strip()
         elif name in _FILES:
             self.files[name] = _listed(value)
+        elif name in _PACKAGES:
+            self.packages[_PACKAGES[name]] = value
         elif name != "--master" and name not in _OF_A_CLUSTER:
             self.options += [name, value]
 
-    def conf_with_prefix(self, prefix: str) -> dict[str, str]:
+    def conf_with_prefix(self, prefix: str, defaults: dict[str, str]) -> dict[str, str]:
         """Return the settings that begin with a prefix, without it.
 
         :param prefix: such as ``spark.executorEnv.``.
+        :param defaults: the cluster's settings.
         """
-        return {key.removeprefix(prefix): value for key, value in self.conf.items() if key.startswith(prefix)}
+        settings = {**defaults, **self.conf}
+        return {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
+
+    def use_packages(
+        self, resolve: Callable[[dict[str, str]], dict[str, str]], defaults: dict[str, str]
+    ) -> None:
+        """Have the jars of packages in place of their coordinates, which Spark would resolve by itself.
+
+        :param resolve: makes of settings those with jars in the place of ``spark.jars.packages``.
+        :param defaults: the cluster's settings.
+        """
+        settings = {**defaults, **self.conf, **self.packages}
+        if not settings.get("spark.jars.packages", "").strip():
+            return
+        for option in ("--jars", "--py-files"):
+            if option in self.files:
+                settings[_FILES[option]] = ",".join(self.files[option])
+        resolved = resolve(settings)
+        for option in ("--jars", "--py-files"):
+            self.files[option] = _listed(resolved.get(_FILES[option], ""))
+        for setting in _PACKAGES.values():
+            # The cluster's own settings have them still.
+            self.conf[setting] = ""
 
     def localize(self, option: str, staging: Path) -> None:
         """Have the files of an option on the disk.
@@ -154,7 +187,7 @@ class SubmitOptions:
         line = list(self.options)
         for key, value in self.conf.items():
             line += ["--conf", f"{key}={value}"]
-        for option, entries in self.files.items():
+        for option, entries in filter(lambda item: item[1], self.files.items()):
             line += [option, ",".join(entries)]
         return [*line, *filter(None, [self.primary]), *self.arguments]
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
+
+from pytest_isolated_emr.emr.cluster_files import DIRECTORY_VARIABLE
+from pytest_isolated_emr.emr.programs import program_of
 
 #: Options of sudo that take a value.
 _WITH_VALUE = ("-u", "-g", "-C", "-p", "-h")
@@ -21,7 +25,7 @@ def main() -> None:
         os.environ[name] = value
     if arguments:
         try:
-            os.execvp(arguments[0], arguments)
+            os.execvp(program_of(arguments[0], Path(os.environ[DIRECTORY_VARIABLE], "bin")), arguments)
         except OSError as error:
             sys.exit(f"sudo: {arguments[0]}: {error.strerror}")
 

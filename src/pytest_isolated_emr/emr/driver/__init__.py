@@ -1,0 +1,1 @@
+"""What Python drivers of steps have before their own code: this directory comes first on a cluster's ``PYTHONPATH``."""

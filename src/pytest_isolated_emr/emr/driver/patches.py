@@ -1,0 +1,62 @@
+"""What is done to PySpark in a step's driver: the same as in the tests' own process, see ``spark.runtime``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from pytest_isolated_emr.spark import user_settings
+
+
+def patch_session(module: Any) -> None:
+    """Have ``getOrCreate`` leave out what would lead out of the session.
+
+    :param module: ``pyspark.sql.session``.
+    """
+    builder_class = module.SparkSession.Builder
+    original = builder_class.getOrCreate
+
+    @wraps(original)
+    def get_or_create(builder: Any) -> Any:
+        _say(user_settings.leave_out(builder._options))
+        return original(builder)
+
+    builder_class.getOrCreate = get_or_create
+
+
+def patch_context(module: Any) -> None:
+    """Have a new context settled the same way.
+
+    :param module: PySpark's module of ``SparkContext``.
+    """
+    original = module.SparkContext._initialize_context
+
+    @wraps(original)
+    def initialize_context(context: Any, jconf: Any) -> Any:
+        _say(user_settings.settle(jconf, _of_the_cluster()))
+        context.master = jconf.get("spark.master")
+        return original(context, jconf)
+
+    module.SparkContext._initialize_context = initialize_context
+
+
+def _of_the_cluster() -> dict[str, str]:
+    # The variable and the file are named in emr.cluster_files, which imports what a step's Python may not have.
+    described = Path(os.environ["ISOLATED_EMR_CLUSTER_DIRECTORY"], "spark.json").read_text(encoding="utf-8")
+    settings: dict[str, str] = json.loads(described)["properties"]
+    return settings
+
+
+def _say(left_out: Iterable[str]) -> None:
+    for key in left_out:
+        # YARN is what every job names; nobody needs to hear of that.
+        if key != "spark.master":
+            print(
+                f"isolated-emr: {key}: set in the job's code, left out, as it would lead out of the session",
+                file=sys.stderr,
+            )

@@ -1,0 +1,141 @@
+"""The programs that a cluster's commands find: those of EMR's instances, as far as they are here.
+
+Some run (``emr.commands``), some do nothing since they would change the machine of whoever runs the tests, and some
+are not here: each of these says so, and what to do.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path, PurePosixPath
+
+#: The module below ``emr.commands`` that stands for a program.
+COMMANDS = {
+    "spark-submit": "spark_submit",
+    "spark-sql": "spark_sql",
+    "spark-shell": "spark_shell",
+    "spark-example": "spark_example",
+    "run-example": "spark_example",
+    "s3-dist-cp": "s3_dist_cp",
+    "hadoop": "hadoop",
+    "hdfs": "hdfs",
+    "yarn": "yarn",
+    "sudo": "sudo",
+}
+_MACHINE = (
+    "nothing is done, since it would change the machine that runs the tests; what that machine has is used"
+)
+#: Programs that succeed without doing anything, and why.
+WITHOUT_EFFECT = {
+    "amazon-linux-extras": _MACHINE,
+    "chkconfig": _MACHINE,
+    "dnf": _MACHINE,
+    "rpm": _MACHINE,
+    "service": _MACHINE,
+    "systemctl": _MACHINE,
+    "yum": _MACHINE,
+    "state-pusher-script": "nothing is done, since Amazon's debugging tool is not here",
+}
+_SPARK_INSTEAD = "of EMR's applications Spark alone is; write it for spark-sql or spark-submit"
+_NOT_A_CLUSTER = "of EMR's applications Spark alone is; keep its tests off the local backend"
+#: Programs that are not here unless the machine has them, and what to do.
+ABSENT = {
+    "aws": "install the AWS command line where the tests run: pip install awscli",
+    "beeline": _SPARK_INSTEAD,
+    "emrfs": "S3 is consistent by itself; leave the command out",
+    "flink": _NOT_A_CLUSTER,
+    "flink-yarn-session": _NOT_A_CLUSTER,
+    "hadoop-streaming": "Spark ships no Hadoop streaming; write the job for Spark, or run its mapper and reducer in bash",
+    "hbase": _NOT_A_CLUSTER,
+    "hcat": _SPARK_INSTEAD,
+    "hive": _SPARK_INSTEAD,
+    "hive-script": _SPARK_INSTEAD,
+    "mahout": _SPARK_INSTEAD,
+    "mapred": "Spark ships no MapReduce; hadoop fs and hadoop jar are here",
+    "oozie": _NOT_A_CLUSTER,
+    "pig": _SPARK_INSTEAD,
+    "pig-script": _SPARK_INSTEAD,
+    "presto": _SPARK_INSTEAD,
+    "presto-cli": _SPARK_INSTEAD,
+    "sqoop": _SPARK_INSTEAD,
+    "trino": _SPARK_INSTEAD,
+    "trino-cli": _SPARK_INSTEAD,
+}
+#: Where programs are on EMR's instances.
+_DIRECTORIES = frozenset(
+    {
+        "/bin",
+        "/sbin",
+        "/usr/bin",
+        "/usr/sbin",
+        "/usr/local/bin",
+        "/usr/lib/hadoop/bin",
+        "/usr/lib/hadoop-hdfs/bin",
+        "/usr/lib/hadoop-yarn/bin",
+        "/usr/lib/spark/bin",
+    }
+)
+#: S3DistCp as a step's jar, also by its path of old releases.
+_S3_DIST_CP_JAR = ("s3-dist-cp.jar", "emr-s3distcp-1.0.jar")
+
+
+def make_programs(directory: Path, absent: Path, python: str) -> None:
+    """Write the programs.
+
+    :param directory: a new directory, for the first place on PATH.
+    :param absent: a new directory, for the last place: whatever the machine has comes before.
+    :param python: the interpreter that ``python3`` is.
+    """
+    directory.mkdir(mode=0o700)
+    absent.mkdir(mode=0o700)
+    ours = shlex.quote(sys.executable)
+    for name, module in COMMANDS.items():
+        _write(directory / name, f'exec {ours} -m pytest_isolated_emr.emr.commands.{module} "$@"')
+    # Links would not do: an interpreter of a virtual environment knows it by its own place.
+    for name in ("python3", "python"):
+        _write(directory / name, f'exec {shlex.quote(python)} "$@"')
+    for name in ("pip3", "pip"):
+        _write(directory / name, f'exec {shlex.quote(python)} -m pip "$@"')
+    for name, why in WITHOUT_EFFECT.items():
+        _write(directory / name, f'echo "isolated-emr: {name} $*:" {shlex.quote(why)} >&2')
+    for name, advice in ABSENT.items():
+        _write(
+            absent / name, f"echo {shlex.quote(f'isolated-emr: {name} is not here: {advice}')} >&2\nexit 127"
+        )
+
+
+def program_of(word: str, directory: Path) -> str:
+    """Return what the first word of a command means here: an absolute path may be one of EMR's instances.
+
+    :param word: such as ``/usr/bin/spark-submit``.
+    :param directory: the cluster's programs.
+    """
+    path = PurePosixPath(word)
+    if str(path.parent) not in _DIRECTORIES:
+        return word
+    if (directory / path.name).is_file():
+        return str(directory / path.name)
+    return word if Path(word).exists() else path.name
+
+
+def is_s3_dist_cp(jar: str) -> bool:
+    """Tell whether a jar is that of S3DistCp on EMR's instances.
+
+    :param jar: its path or URL.
+    """
+    return PurePosixPath(jar).name in _S3_DIST_CP_JAR
+
+
+def is_hadoop_streaming(jar: str) -> bool:
+    """Tell whether a jar is that of Hadoop's streaming.
+
+    :param jar: its path or URL.
+    """
+    name = PurePosixPath(jar).name
+    return name.startswith("hadoop-streaming") and name.endswith(".jar")
+
+
+def _write(program: Path, script: str) -> None:
+    program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    program.chmod(0o700)
