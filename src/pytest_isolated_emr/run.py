@@ -7,7 +7,6 @@ xdist worker, which joins it.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from pytest_isolated_emr.aws import interception
 from pytest_isolated_emr.emr import releases
 from pytest_isolated_emr.environment import Environment
 from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError
+from pytest_isolated_emr.kept_logs import KeptLogs
 from pytest_isolated_emr.scratches import Scratches
 from pytest_isolated_emr.session import OWNER, Session, session_to_join
 from pytest_isolated_emr.settings import Settings
@@ -60,9 +60,10 @@ class IsolatedRun:
         )
         self.scratches = Scratches(session, is_kept=self._is_kept, on_kept=self._on_kept)
         self.environment = Environment(session, self._spark_conf, self.scratches.of_session)
-        self.tests_spark = TestsSpark(self._runtime)
+        self._kept_logs = KeptLogs(session, chosen.retention)
+        self.tests_spark = TestsSpark(self._runtime, self._kept_logs)
         self._release = releases.of(chosen.release, wiring.installation.version)
-        self.tests_clusters = TestsClusters(session, self._release.label)
+        self.tests_clusters = TestsClusters(session, self._release.label, self._kept_logs)
 
     @classmethod
     def start(cls, config: pytest.Config) -> None:
@@ -242,17 +243,6 @@ class IsolatedRun:
     def _on_kept(self, whose: str, directory: Path) -> None:
         self._kept.append(f"kept: {whose}: {directory}")
 
-    def _keep_logs(self) -> None:
-        if self._is_kept(None):
-            self._session.client.request("keep")
-            destination = self._session.directory / "kept" / f"logs-{self._session.worker}"
-            shutil.copytree(self._session.directory / "logs", destination)
-            self._kept.append(f"kept: logs: {destination}")
-            for logs in sorted(self._session.directory.glob("clusters/j-*/logs")):
-                kept = self._session.directory / "kept" / "clusters" / logs.parent.name
-                shutil.copytree(logs, kept)
-                self._kept.append(f"kept: logs of the EMR cluster {logs.parent.name}: {kept}")
-
     def _take_down(self) -> None:
         if self._is_down:
             return
@@ -261,7 +251,8 @@ class IsolatedRun:
             self._runtime.uninstall()
             self.scratches.end_session()
             if self._session.worker == OWNER:
-                self._keep_logs()
+                if self._is_kept(None):
+                    self._kept += self._kept_logs.keep()
                 self._problems += self._session.client.request("close")["problems"]
         except errors.KeeperDied as error:
             self._problems.append(str(error))

@@ -11,6 +11,7 @@ from pytest_isolated_emr import errors
 from pytest_isolated_emr.emr.cluster_directory import applications_of, logs_of
 from pytest_isolated_emr.emr.failed_commands import failed_since
 from pytest_isolated_emr.emr.wait_header import WAIT_HEADER
+from pytest_isolated_emr.kept_logs import KeptLogs
 from pytest_isolated_emr.session import Session
 
 _TAIL = 4000
@@ -45,13 +46,15 @@ class TestsClusters:
 
     :param session: the session.
     :param release: the label of the EMR release of clusters for which a test names no other.
+    :param kept_logs: tells where logs will be.
     """
 
     __test__ = False
 
-    def __init__(self, session: Session, release: str) -> None:
+    def __init__(self, session: Session, release: str, kept_logs: KeptLogs) -> None:
         self._session = session
         self._release = release
+        self._kept_logs = kept_logs
         self._client: Any = None
         self._ran: list[StepResult] = []
         self._began = time.time()
@@ -84,7 +87,7 @@ class TestsClusters:
         if status["State"] != "WAITING":
             raise errors.ClusterFailed(
                 f"The cluster {cluster_id} ended before it was ready: {status['StateChangeReason'].get('Message')}.",
-                checked=f"its logs in {logs_of(self._session.directory, cluster_id)}",
+                checked=self._kept_logs.words_for(logs_of(self._session.directory, cluster_id)),
                 cure="Mend what the logs of its bootstrap actions name.",
             )
         return cluster_id
@@ -121,7 +124,7 @@ class TestsClusters:
         if check and result.state != "COMPLETED":
             raise errors.StepFailed(
                 f"The step {step_id} of {cluster_id} ended as {result.state}: {' '.join(command)}",
-                checked=f"its logs in {result.log}; standard error ends with:\n{result.stderr[-_TAIL:]}",
+                checked=f"{self._kept_logs.words_for(result.log)}; standard error ends with:\n{result.stderr[-_TAIL:]}",
                 cure="Mend the job, or pass check=False to look at a failure.",
             )
         return result
@@ -130,7 +133,8 @@ class TestsClusters:
         """Return what a failed test's report should say of steps, as titles and texts: those that it ran by the
         fixture, and those that failed meanwhile. Under xdist the latter may be another worker's."""
         sections = [
-            (f"EMR step {step.step_id} ({step.state})", _ending(step.stderr, step.log)) for step in self._ran
+            (f"EMR step {step.step_id} ({step.state})", self._ending(step.stderr, step.log))
+            for step in self._ran
         ]
         ran = {step.step_id for step in self._ran}
         for failed in failed_since(self._session.directory, self._began):
@@ -140,7 +144,7 @@ class TestsClusters:
                 sections.append(
                     (
                         f"{title} (exit code {failed.exit_code})",
-                        _ending(_text(driver / "stderr"), failed.logs),
+                        self._ending(_text(driver / "stderr"), failed.logs),
                     )
                 )
         return sections
@@ -149,6 +153,9 @@ class TestsClusters:
         """Forget which steps ran: another test begins."""
         self._ran.clear()
         self._began = time.time()
+
+    def _ending(self, text: str, log: Path) -> str:
+        return f"{text[-_TAIL:].strip()}\n({self._kept_logs.words_for(log)})"
 
     def _emr(self) -> Any:
         if self._client is None:
@@ -187,10 +194,6 @@ class TestsClusters:
             duration,
             place,
         )
-
-
-def _ending(text: str, log: Path) -> str:
-    return f"{text[-_TAIL:].strip()}\n(the whole log: {log})"
 
 
 def _ask_to_wait(request: Any, **_kwargs: Any) -> None:

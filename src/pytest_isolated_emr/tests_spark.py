@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_isolated_emr import errors
+from pytest_isolated_emr.kept_logs import KeptLogs
 from pytest_isolated_emr.spark import properties
 from pytest_isolated_emr.spark.isolation import SessionIsolation
 from pytest_isolated_emr.spark.runtime import SparkRuntime
@@ -22,12 +23,14 @@ class TestsSpark:
     """The Spark of this process's tests.
 
     :param runtime: this process's Spark.
+    :param kept_logs: tells where its log will be.
     """
 
     __test__ = False
 
-    def __init__(self, runtime: SparkRuntime) -> None:
+    def __init__(self, runtime: SparkRuntime, kept_logs: KeptLogs) -> None:
         self._runtime = runtime
+        self._kept_logs = kept_logs
         self._context_conf: dict[str, str] = {}
         self._session_conf: dict[str, str] = {}
         self._holders: dict[Any, tuple[pytest.FixtureDef[Any], pytest.FixtureRequest]] = {}
@@ -106,7 +109,7 @@ class TestsSpark:
             )
             sections.append(("isolated-emr", f"{error}\nThe next test gets a new JVM."))
         if output:
-            sections.append(("Spark driver log", f"{output}\n(the whole log: {log})"))
+            sections.append(("Spark driver log", f"{output}\n({self._kept_logs.words_for(log)})"))
         return sections
 
     def _replace(self, item: pytest.Item) -> None:

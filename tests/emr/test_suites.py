@@ -60,8 +60,10 @@ def test_a_failing_test_shows_the_steps_that_it_ran(project, home, run_pytest):
     assert finished.code == 1
     assert "EMR step s-" in finished.output
     assert finished.output.count("the reason") >= 2, finished.output
-    kept = [path.read_text() for path in home.glob("sessions/*/kept/clusters/j-*/steps/s-*/stderr")]
-    assert kept == ["the reason\n"]
+    (whole_log,) = set(re.findall(r"the whole log: ([^);]+)", finished.output)) - set(
+        re.findall(r"the whole log: (\S+\.log)", finished.output)
+    )
+    assert (Path(whole_log) / "stderr").read_text() == "the reason\n"
 
 
 def test_a_failing_test_shows_what_failed_under_plain_boto3(project, run_pytest):
