@@ -24,6 +24,7 @@ SPARK_FILE = "spark.json"
 COMMANDS = {
     "spark-submit": "spark_submit",
     "spark-sql": "spark_sql",
+    "spark-connect-session": "spark_connect_session",
     "hadoop": "hadoop",
     "hdfs": "hdfs",
     "state-pusher-script": "state_pusher_script",
@@ -68,6 +69,7 @@ class ClusterFiles:
             "local",
             "logs",
             "python",
+            "sessions",
             "steps",
             "tmp",
         ):

@@ -21,6 +21,8 @@ class ClusterSpark:
     :param class_path: of the jars that Spark lacks, in the form of ``spark.driver.extraClassPath``.
     :param class_data: the archive of classes for that class path, or None.
     :param environ: the environment of the session's owner, the session's AWS among it.
+    :param jar_cache: the directory that holds sets of jars.
+    :param repositories: roots of Maven repositories to use in the place of Maven Central.
     """
 
     home: str
@@ -31,6 +33,8 @@ class ClusterSpark:
     class_path: str
     class_data: str | None
     environ: dict[str, str] = field(repr=False)
+    jar_cache: str
+    repositories: list[str]
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> ClusterSpark:

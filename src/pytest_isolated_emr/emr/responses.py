@@ -11,7 +11,7 @@ from moto.core.utils import camelcase_to_underscores
 from moto.emr.responses import ElasticMapReduceResponse
 
 from pytest_isolated_emr.emr.models import EmrBackend
-from pytest_isolated_emr.emr.operations import clusters, settings, steps
+from pytest_isolated_emr.emr.operations import clusters, sessions, settings, steps
 from pytest_isolated_emr.emr.validation import check_shape
 from pytest_isolated_emr.emr.waiting import WAIT_HEADER, wait
 
@@ -27,6 +27,11 @@ OPERATIONS: dict[str, Operation] = {
     "CancelSteps": steps.cancel_steps,
     "DescribeStep": steps.describe_step,
     "ListSteps": steps.list_steps,
+    "StartSession": sessions.start_session,
+    "GetSession": sessions.get_session,
+    "GetSessionEndpoint": sessions.get_session_endpoint,
+    "ListSessions": sessions.list_sessions,
+    "TerminateSession": sessions.terminate_session,
     "AddTags": settings.add_tags,
     "RemoveTags": settings.remove_tags,
     "ModifyCluster": settings.modify_cluster,

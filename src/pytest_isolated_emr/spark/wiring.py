@@ -118,6 +118,8 @@ class SparkWiring:
             class_path=settings["spark.driver.extraClassPath"],
             class_data=str(class_data.path) if class_data and class_data.options(settings) else None,
             environ=dict(environ),
+            jar_cache=str(self._cache),
+            repositories=list(self._settings.repositories),
         )
 
     def for_jvm(
