@@ -85,7 +85,5 @@ def _server_jars(
         java,
         cache,
         repositories=repositories,
-        # As `isolated-emr fetch --package` has them: the same set of the cache.
-        excludes=jars.PROVIDED_BY_S3_JARS,
         progress=progress,
     )
