@@ -290,6 +290,7 @@ def test_lists(cluster, session):
     assert created == sorted(created, reverse=True)
     assert everything[-1] == describe(cluster, session)
     assert everything[-1]["Tags"] == [{"Key": "k", "Value": "v"}]
+    assert everything[-1]["SessionIdleTimeoutInMinutes"] == 60
     one_by_one, more = [], {}
     while not one_by_one or more:
         page = emr.list_sessions(ClusterId=cluster, MaxResults=1, **more)
