@@ -67,6 +67,7 @@ class ClusterFiles:
             "local",
             "logs",
             "python",
+            "sessions",
             "steps",
             "tmp",
         ):

@@ -20,19 +20,18 @@ from moto.emr.models import ElasticMapReduceBackend
 from pytest_isolated_emr.emr import instances, steps
 from pytest_isolated_emr.emr.cluster_files import ClusterFiles
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
-from pytest_isolated_emr.emr.errors import ValidationException, too_many_steps
+from pytest_isolated_emr.emr.dwell import DWELL_SECONDS
+from pytest_isolated_emr.emr.errors import InvalidRequestException, ValidationException, too_many_steps
 from pytest_isolated_emr.emr.instance_requests import groups_and_fleets
 from pytest_isolated_emr.emr.instances import Instance, InstanceFleet, InstanceGroup, Life
 from pytest_isolated_emr.emr.logs import LogUploads
 from pytest_isolated_emr.emr.runner import Runner
+from pytest_isolated_emr.emr.sessions import ClusterSessions, Session
 from pytest_isolated_emr.emr.steps import FailureDetails, Step
 
 STARTING, BOOTSTRAPPING, RUNNING, WAITING = "STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"
 TERMINATING, TERMINATED, TERMINATED_WITH_ERRORS = "TERMINATING", "TERMINATED", "TERMINATED_WITH_ERRORS"
 
-#: How long a state lasts at least, in seconds, that a client may wait for and that would be over at once: a client
-#: that looks every second does not miss it.
-DWELL_SECONDS = 1.2
 #: https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-work-with-steps.html
 MAX_ACTIVE_STEPS = 256
 
@@ -108,6 +107,7 @@ class Cluster(MotoCluster):  # type: ignore[misc]
             self.keep_job_flow_alive_when_no_steps = self.termination_protected = True
         self.changed = threading.Condition()
         self.steps: list[Step] = []
+        self.sessions = ClusterSessions()
         self.code: str | None = None
         self.message = "Provisioning Amazon EC2 capacity"
         self._files = files(self.id)
@@ -160,6 +160,7 @@ class Cluster(MotoCluster):  # type: ignore[misc]
         with self.changed:
             if self._ending is None:
                 self._ending = ending or Ending("USER_REQUEST", "Terminated by user request")
+                self.sessions.end_all()
                 self.changed.notify_all()
         self._runner.end()
 
@@ -180,6 +181,24 @@ class Cluster(MotoCluster):  # type: ignore[misc]
             self.changed.notify_all()
         self._runner.cancel_step(step, at_once=at_once)
         return True
+
+    def start_session(self, request: dict[str, Any]) -> Session:
+        """Start a Spark Connect session.
+
+        :param request: StartSession's, valid.
+        :raises InvalidRequestException: the cluster is not ready, or has too many sessions.
+        """
+        with self.changed:
+            if self.state not in (RUNNING, WAITING) or self.is_ending:
+                raise InvalidRequestException(
+                    f"Cluster {self.id} must be in the RUNNING or WAITING state to start a session."
+                )
+            session = Session(
+                request, self.id, f"{self.arn}/session/", self.changed, self._runner.session_server
+            )
+            self.sessions.add(session)
+        threading.Thread(target=session.live, name=session.id, daemon=True).start()
+        return session
 
     def touch(self) -> None:
         """Look anew at what there is to do: a setting was changed."""
@@ -278,6 +297,11 @@ class Cluster(MotoCluster):  # type: ignore[misc]
         if self.auto_termination is None:
             self.changed.wait()
             return
+        if self.sessions.active():
+            # Their servers are applications of YARN: with one of those a cluster is not idle.
+            self._idle_since = time.monotonic()
+            self.changed.wait()
+            return
         left = self._idle_since + self.auto_termination["IdleTimeout"] - time.monotonic()
         if left <= 0:
             self._ending = Ending(
@@ -320,13 +344,16 @@ class Cluster(MotoCluster):  # type: ignore[misc]
             self._dwell()
         with self.changed:
             self._enter(TERMINATING, self._ending.message, self._ending.code)
+            self.sessions.end_all()
         self._runner.end()
         with self.changed:
             for step in self.steps:
                 if step.state == steps.PENDING:
                     step.end(steps.CANCELLED)
-            # The threads of running steps see their processes end.
-            self.changed.wait_for(lambda: not any(step.is_active for step in self.steps))
+            # The threads of running steps and of sessions see their processes end.
+            self.changed.wait_for(
+                lambda: not any(step.is_active for step in self.steps) and not self.sessions.active()
+            )
         self._dwell()
         with self.changed:
             self.end_datetime = utcnow()

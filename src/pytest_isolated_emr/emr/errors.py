@@ -9,6 +9,7 @@ __all__ = [
     "ValidationException",
     "no_such_cluster",
     "no_such_job_flow",
+    "no_such_session",
     "no_such_step",
     "too_many_steps",
 ]
@@ -22,6 +23,11 @@ def no_such_cluster(cluster_id: str) -> InvalidRequestException:
 def no_such_step(step_id: str) -> InvalidRequestException:
     """Return the error of a request for a step that does not exist."""
     return InvalidRequestException(f"Step id '{step_id}' is not valid.")
+
+
+def no_such_session(session_id: str) -> InvalidRequestException:
+    """Return the error of a request for a session that does not exist."""
+    return InvalidRequestException(f"Session id '{session_id}' is not valid.")
 
 
 def no_such_job_flow() -> ValidationException:

@@ -15,6 +15,7 @@ COMMANDS = {
     "spark-submit": "spark_submit",
     "spark-sql": "spark_sql",
     "spark-shell": "spark_shell",
+    "spark-connect-session": "spark_connect_session",
     "spark-example": "spark_example",
     "run-example": "spark_example",
     "s3-dist-cp": "s3_dist_cp",

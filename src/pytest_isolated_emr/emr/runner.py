@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 from pytest_isolated_emr.emr.cluster_files import ClusterFiles
 from pytest_isolated_emr.emr.commands_of_steps import (
@@ -13,6 +14,7 @@ from pytest_isolated_emr.emr.commands_of_steps import (
     command_of_step,
 )
 from pytest_isolated_emr.emr.logs import ControllerLog, LogUploads
+from pytest_isolated_emr.emr.session_server import SessionServer
 from pytest_isolated_emr.emr.steps import FailureDetails, Step
 from pytest_isolated_emr.keeper.concurrent_client import ConcurrentKeeperClient
 
@@ -108,6 +110,21 @@ class Runner:
             self._keeper.request("end_command", **of_step)
         else:
             self._keeper.request("signal_command", **of_step, number=signal.SIGTERM)
+
+    def session_server(self, session_id: str, request: dict[str, Any]) -> SessionServer:
+        """Return the Spark Connect server of a session, not started.
+
+        :param session_id: the session.
+        :param request: StartSession's.
+        """
+        monitoring = (request.get("MonitoringConfiguration") or {}).get("S3LoggingConfiguration") or {}
+        uploads = self._uploads
+        if monitoring.get("LogUri") and monitoring.get("Enabled", True):
+            uploads = LogUploads(monitoring["LogUri"], self._cluster_id)
+        settings = request.get("EngineConfigurations") or ()
+        return SessionServer(
+            self._keeper, self._cluster_id, self._files, uploads, session_id=session_id, asked=settings
+        )
 
     def end(self) -> None:
         """End all that the cluster's commands started."""

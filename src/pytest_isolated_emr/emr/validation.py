@@ -93,6 +93,17 @@ def _check(shape: Any, value: Any, path: str, found: list[str]) -> None:
             _check(shape.value, item, f"{path}.value", found)
     elif shape.type_name == "string":
         _check_string(shape, value, path, found)
+    elif shape.type_name == "integer":
+        _check_integer(shape, value, path, found)
+
+
+def _check_integer(shape: Any, value: int, path: str, found: list[str]) -> None:
+    problem = f"Value '{value}' at '{path}' failed to satisfy constraint: Member must have value"
+    minimum, maximum = shape.metadata.get("min"), shape.metadata.get("max")
+    if minimum is not None and value < minimum:
+        found.append(f"{problem} greater than or equal to {minimum}")
+    if maximum is not None and value > maximum:
+        found.append(f"{problem} less than or equal to {maximum}")
 
 
 def _check_string(shape: Any, value: str, path: str, found: list[str]) -> None:

@@ -11,15 +11,12 @@ They act in a JVM that was started with ``ISOLATED_EMR_REDIRECT=1``, and read ``
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
-import tempfile
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_isolated_emr.errors import JarsUnavailable
 from pytest_isolated_emr.spark.installation import SparkInstallation
+from pytest_isolated_emr.spark.janino import CompilationFailed, compile_jar, digest_of
 from pytest_isolated_emr.spark.java import Java
 
 #: The header with the session's key, by which the endpoint accepts a request with hard-coded credentials.
@@ -32,7 +29,6 @@ SWITCH = "ISOLATED_EMR_REDIRECT"
 JAR_NAME = "isolated-emr-redirect.jar"
 
 _SOURCES = Path(__file__).parent / "java"
-_COMPILE_SECONDS = 60
 
 #: The class through which Hadoop's ``FileContext`` (streaming checkpoints, YARN) sees ``s3://``: that of
 #: Hadoop takes no scheme but ``s3a``.
@@ -50,10 +46,7 @@ _BY_SDK = {
 
 def sources_digest() -> str:
     """Return a digest that changes with the Java sources, so that a cache knows that the jar has to."""
-    digest = hashlib.sha256()
-    for source in sorted(_SOURCES.glob("*.java")):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
+    return digest_of(sorted(_SOURCES.glob("*.java")))
 
 
 def build_redirect(
@@ -69,52 +62,16 @@ def build_redirect(
     :raises JarsUnavailable: it did not compile.
     """
     name, service_file = _BY_SDK[sdk]
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        # Classes are compiled against the SDK's jars, by a program that is compiled and run from its source.
-        class_path = [str(installation.jars_dir / "*"), *map(str, sdk_jars)]
-        command = [
-            str(java.executable),
-            "-cp",
-            ":".join(class_path),
-            "org.codehaus.janino.SimpleCompiler",
-            str(_SOURCES / "Build.java"),
-            "Build",
-            scratch,
-            str(_SOURCES / f"{name}.java"),
-            str(_SOURCES / "S3FileContext.java"),
-            str(_SOURCES / "SharedSpark.java"),
-            str(_SOURCES / "PreloadedMain.java"),
-        ]
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                timeout=_COMPILE_SECONDS,
-                check=False,
-            )
-            code, said = done.returncode, done.stdout
-        except subprocess.TimeoutExpired:
-            code, said = -1, f"it did not end in {_COMPILE_SECONDS} s"
-        classes = sorted(Path(scratch).rglob("*.class"))
-        if code != 0 or not classes:
-            raise JarsUnavailable(
-                "The classes that keep AWS clients in the session could not be compiled.",
-                checked=f"Janino of {installation.jars_dir}: {_reason(said)}",
-                cure="reinstall pyspark if its jars are damaged; otherwise please report it with these lines",
-            )
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as jar:
-            # Fixed dates make the same jar of the same sources.
-            for path in classes:
-                jar.writestr(zipfile.ZipInfo(path.relative_to(scratch).as_posix()), path.read_bytes())
-            jar.writestr(zipfile.ZipInfo(service_file), f"isolatedemr.{name}\n")
-
-
-def _reason(said: str) -> str:
-    """Pick from a stack trace the line that says why."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
-    causes = [line for line in lines if line.startswith("Caused by")]
-    return (causes or lines)[-1]
+    sources = [
+        _SOURCES / f"{source}.java" for source in (name, "S3FileContext", "SharedSpark", "PreloadedMain")
+    ]
+    try:
+        compile_jar(
+            sources, installation, java, sdk_jars, target, files={service_file: f"isolatedemr.{name}\n"}
+        )
+    except CompilationFailed as failed:
+        raise JarsUnavailable(
+            "The classes that keep AWS clients in the session could not be compiled.",
+            checked=f"Janino of {installation.jars_dir}: {failed}",
+            cure="reinstall pyspark if its jars are damaged; otherwise please report it with these lines",
+        ) from None

@@ -1,0 +1,171 @@
+"""The Spark Connect server of one session: its process, where it listens, its tokens, what it says of itself.
+
+On EMR the server is an application of YARN, so its directory and logs are a container's. Its gate
+(``spark/connect/java/ConnectGate.java``) reads the key in the session's directory, and writes there.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import signal
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_isolated_emr.emr import configurations
+from pytest_isolated_emr.emr.cluster_files import ClusterFiles
+from pytest_isolated_emr.emr.commands.containers import Container
+from pytest_isolated_emr.emr.logs import LogUploads
+from pytest_isolated_emr.keeper.concurrent_client import ConcurrentKeeperClient
+
+#: https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-spark-connect-sessions.html ("expire after 1 hour")
+TOKEN_SECONDS = 3600
+#: What EMR's tokens begin with.
+_TOKEN_PREFIX = "v2.local."
+_TAIL = 4000
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Whether calls are under way.
+
+    :param is_busy: whether there is one.
+    :param since: since when that is so, as ``time.time()`` has it.
+    """
+
+    is_busy: bool
+    since: float
+
+
+class SessionServer:
+    """One server, which runs in the thread that calls :meth:`run`.
+
+    :param keeper: owns the process.
+    :param cluster_id: the cluster.
+    :param files: the cluster's directory.
+    :param uploads: where its logs go.
+    :param session_id: the session.
+    :param asked: StartSession's EngineConfigurations.
+    """
+
+    def __init__(
+        self,
+        keeper: ConcurrentKeeperClient,
+        cluster_id: str,
+        files: ClusterFiles,
+        uploads: LogUploads,
+        *,
+        session_id: str,
+        asked: Sequence[dict[str, Any]],
+    ) -> None:
+        self._keeper = keeper
+        self._cluster_id = cluster_id
+        self._files = files
+        self._uploads = uploads
+        self._session_id = session_id
+        self._asked = asked
+        self._name = f"session {session_id}"
+        self._directory = files.path / "sessions" / session_id
+        self._key = secrets.token_bytes(32)
+        #: How it ended, for its clients; empty while it has not.
+        self.end_reason = ""
+
+    def run(self) -> None:
+        """Run it to its end; its logs are on S3 then."""
+        self._directory.mkdir(mode=0o700)
+        _write_secret(self._directory / "key", self._key)
+        applied = configurations.apply(self._asked)
+        notes = [f"{name}: left out, as it would lead out of the session" for name in applied.left_out]
+        notes += [f"{name}: without effect here" for name in applied.without_effect]
+        described = {"settings": applied.spark, "notes": notes}
+        _write_secret(self._directory / "session.json", json.dumps(described).encode())
+        container = Container.make(self._files.path, "")
+        container.logs.mkdir(parents=True, mode=0o700)
+        stderr = container.logs / "stderr"
+        reply = self._keeper.request(
+            "run_command",
+            cluster=self._cluster_id,
+            name=self._name,
+            command=["spark-connect-session", str(self._directory)],
+            environ=self._files.variables | applied.variables,
+            cwd=str(container.directory),
+            stdout=str(container.logs / "stdout"),
+            stderr=str(stderr),
+        )
+        self.end_reason = _end_reason(reply, stderr)
+        self._uploads.send(container.logs.parent, "containers", container.application)
+
+    def end(self, *, at_once: bool) -> None:
+        """End it, if it runs; return before it has ended.
+
+        :param at_once: whether it is killed with all that descends from it; else it is asked to end.
+        """
+        self._keeper.request(
+            "signal_command",
+            cluster=self._cluster_id,
+            name=self._name,
+            number=signal.SIGKILL if at_once else signal.SIGTERM,
+            descendants=at_once,
+        )
+
+    @property
+    def address(self) -> str | None:
+        """Where it listens, as host and port; None before it does."""
+        port = _read(self._directory / "port")
+        return f"127.0.0.1:{port}" if port else None
+
+    def activity(self) -> Activity | None:
+        """Return whether calls are under way; None if there was none yet."""
+        said = _read(self._directory / "activity")
+        if not said:
+            return None
+        state, milliseconds = said.split()
+        return Activity(state == "BUSY", int(milliseconds) / 1000)
+
+    def new_token(self, expires: float) -> str:
+        """Return a token that the server takes.
+
+        :param expires: until when, as ``time.time()`` has it.
+        """
+        signed = struct.pack(">q", int(expires * 1000)) + secrets.token_bytes(16)
+        signature = hmac.new(self._key, signed, hashlib.sha256).digest()
+        return _TOKEN_PREFIX + base64.urlsafe_b64encode(signed + signature).rstrip(b"=").decode()
+
+
+def _end_reason(reply: dict[str, Any], stderr: Path) -> str:
+    """Say how a server ended that should not have.
+
+    :param reply: the keeper's, on its command.
+    :param stderr: what it printed.
+    """
+    if "not_started" in reply:
+        return f"The Spark Connect server could not be started: {reply['not_started']}"
+    returncode: int = reply["returncode"]
+    if returncode < 0:
+        return f"The Spark Connect server was ended by signal {-returncode}."
+    text = stderr.read_text(encoding="utf-8", errors="replace")[-_TAIL:]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    reasons = [line for line in lines if line.startswith(("Exception in thread", "Caused by:", "IE"))]
+    # Java's own complaints about its options take several lines.
+    words = reasons[-1] if reasons else " ".join(lines[-3:])
+    return f"The Spark Connect server ended with exit code {returncode}: {words}"
+
+
+def _write_secret(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
