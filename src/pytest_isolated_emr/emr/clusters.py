@@ -150,7 +150,7 @@ class Cluster(MotoCluster):  # type: ignore[misc]
     @property
     def is_ending(self) -> bool:
         """Whether nothing can be asked of it any more."""
-        return self.ending is not None
+        return self._ending is not None
 
     def terminate(self, ending: Ending | None = None) -> None:
         """End it, from whatever thread.
