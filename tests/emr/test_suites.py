@@ -23,6 +23,12 @@ def test_steps_with_spark(project, run_pytest):
     run_pytest("--isolated-emr").assert_passed(6)
 
 
+@pytest.mark.spark
+def test_log_settings(project, run_pytest):
+    shutil.copy(SUITES / "test_log4j2.py", project)
+    run_pytest("--isolated-emr").assert_passed(1)
+
+
 def test_a_failing_test_shows_the_steps_that_it_ran(project, home, run_pytest):
     (project / "test_it.py").write_text(
         "def test_it(run_step):\n    run_step('bash', '-c', 'echo the reason >&2; exit 1')\n"

@@ -26,6 +26,8 @@ _HADOOP_SITES = (
 #: Its nested classification ``export`` has variables for what is started.
 _ENV_FILES = ("spark-env", "hadoop-env", "yarn-env", "hive-env")
 _LOG4J = ("spark-log4j2", "spark-log4j")
+#: Lines of Log4j 1, ``log4j.rootCategory`` for example. Log4j 2 passes over them in old versions, and fails in new ones.
+_LOG4J_1_PREFIX = "log4j."
 #: Interpreters as they are on EMR's instances; here it is the session's own.
 _EMR_PYTHON = re.compile(r"(/usr/bin/)?python(3(\.\d+)?)?")
 
@@ -36,7 +38,7 @@ class AppliedConfigurations:
 
     :param spark: settings of Spark, Hadoop's among them.
     :param variables: of the commands' environment.
-    :param log4j2: lines of a ``log4j2.properties``.
+    :param log4j2: lines of a ``log4j2.properties``, to be laid over Spark's own.
     :param left_out: settings that would lead out of the session.
     :param without_effect: settings and classifications of what is not here.
     """
@@ -68,7 +70,11 @@ def apply(configurations: Sequence[dict[str, Any]]) -> AppliedConfigurations:
             for nested in configuration.get("Configurations") or []:
                 applied.variables |= {k: str(v) for k, v in (nested.get("Properties") or {}).items()}
         elif name in _LOG4J:
-            applied.log4j2 |= values
+            for key, value in values.items():
+                if key.startswith(_LOG4J_1_PREFIX):
+                    applied.without_effect.append(key)
+                else:
+                    applied.log4j2[key] = value
         else:
             applied.without_effect.append(name)
     for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"):
