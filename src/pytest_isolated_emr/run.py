@@ -16,6 +16,7 @@ import pytest
 
 from pytest_isolated_emr import errors, settings
 from pytest_isolated_emr.aws import interception
+from pytest_isolated_emr.emr import releases
 from pytest_isolated_emr.environment import Environment
 from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError
 from pytest_isolated_emr.scratches import Scratches
@@ -58,7 +59,8 @@ class IsolatedRun:
         self.scratches = Scratches(session, is_kept=self._is_kept, on_kept=self._on_kept)
         self.environment = Environment(session, self._spark_conf, self.scratches.of_session)
         self.tests_spark = TestsSpark(self._runtime)
-        self.tests_clusters = TestsClusters(session)
+        self._release = releases.of(chosen.release, wiring.installation.version)
+        self.tests_clusters = TestsClusters(session, self._release.label)
 
     @classmethod
     def start(cls, config: pytest.Config) -> None:
@@ -101,7 +103,7 @@ class IsolatedRun:
         python = ".".join(str(part) for part in sys.version_info[:3])
         parts = [
             f"isolated-emr: {self._session.backend}",
-            f"Spark {self._wiring.installation.version}",
+            self._spark_and_release(),
             f"Java {self._wiring.java.version}",
             f"Python {python}",
             f"run {self._session.run_id}",
@@ -189,6 +191,12 @@ class IsolatedRun:
                 terminalreporter.write_line(line)
 
     # What it consists of
+
+    def _spark_and_release(self) -> str:
+        version = self._wiring.installation.version
+        if self._release.runs(version):
+            return f"Spark {version}"
+        return f"Spark {version} (EMR clusters say {self._release.label}, which has {self._release.spark})"
 
     def _spark_conf(self) -> dict[str, str]:
         own = self._wiring.defaults(self._session, self._progress, self._note)

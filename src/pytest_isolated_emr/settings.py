@@ -45,6 +45,7 @@ class Settings:
     :param start_timeout: how long a Spark JVM may take until it answers, in seconds.
     :param buckets: made, and filled, before the first test.
     :param repositories: roots of Maven repositories to fetch jars from, in place of Maven Central.
+    :param release: the EMR release that the fixtures' clusters have; None for one with the installed Spark.
     """
 
     backend: str = BACKENDS[0]
@@ -54,6 +55,7 @@ class Settings:
     start_timeout: float = DEFAULT_START_TIMEOUT
     buckets: tuple[BucketSetting, ...] = field(default=())
     repositories: tuple[str, ...] = field(default=())
+    release: str | None = None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -103,9 +105,16 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="SECONDS",
         help=f"How long a Spark JVM may take until it answers. Default: {DEFAULT_START_TIMEOUT:.0f}.",
     )
+    group.addoption(
+        "--isolated-emr-release",
+        default=None,
+        metavar="LABEL",
+        help="The EMR release that the fixtures' clusters have. Default: the newest with the installed Spark.",
+    )
     parser.addini("isolated_emr", "The same as --isolated-emr.", type="bool", default=False)
     parser.addini("isolated_emr_backend", "The same as --isolated-emr-backend.", default="")
     parser.addini("isolated_emr_region", "The same as --isolated-emr-region.", default="")
+    parser.addini("isolated_emr_release", "The same as --isolated-emr-release.", default="")
     parser.addini("isolated_emr_retention", "The same as --isolated-emr-retention.", default="")
     parser.addini("isolated_emr_spark_ui", "The same as --isolated-emr-spark-ui.", type="bool", default=False)
     parser.addini("isolated_emr_start_timeout", "The same as --isolated-emr-start-timeout.", default="")
@@ -146,6 +155,7 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         start_timeout=_seconds(config, "start_timeout", DEFAULT_START_TIMEOUT),
         buckets=_buckets(config),
         repositories=tuple(_ini(config, "isolated_emr_repositories")),
+        release=_release(config),
     )
 
 
@@ -173,8 +183,19 @@ def _given(config: pytest.Config, name: str) -> tuple[str, str] | None:
 
 def _choice(config: pytest.Config, name: str, choices: tuple[str, ...]) -> str:
     given = _given(config, name)
+    return choices[0] if given is None else _one_of(given, choices)
+
+
+def _release(config: pytest.Config) -> str | None:
+    given = _given(config, "release")
     if given is None:
-        return choices[0]
+        return None
+    from pytest_isolated_emr.emr import releases
+
+    return _one_of(given, tuple(releases.known()))
+
+
+def _one_of(given: tuple[str, str], choices: tuple[str, ...]) -> str:
     value, place = given
     if value not in choices:
         raise pytest.UsageError(f"{place}: {value!r} is not one of: {', '.join(choices)}")

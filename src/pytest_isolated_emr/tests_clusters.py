@@ -12,8 +12,6 @@ from pytest_isolated_emr.emr.wait_header import WAIT_HEADER
 from pytest_isolated_emr.session import Session
 
 _TAIL = 4000
-#: Of clusters for which a test names no other.
-_RELEASE = "emr-7.10.0"
 #: How long one answer is waited for, in seconds; then it is asked for again.
 _PATIENCE = 30
 
@@ -44,12 +42,14 @@ class TestsClusters:
     """Makes clusters and runs steps for the tests of one process.
 
     :param session: the session.
+    :param release: the label of the EMR release of clusters for which a test names no other.
     """
 
     __test__ = False
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, release: str) -> None:
         self._session = session
+        self._release = release
         self._client: Any = None
         self._ran: list[StepResult] = []
 
@@ -59,19 +59,18 @@ class TestsClusters:
         :param request: more for RunJobFlow, or in the place of what it gets by itself.
         :raises ClusterFailed: it ended instead.
         """
-        instances = {
-            "MasterInstanceType": "m5.xlarge",
-            "InstanceCount": 1,
-            "KeepJobFlowAliveWhenNoSteps": True,
-        }
+        asked = request.pop("Instances", {})
+        instances: dict[str, Any] = {"KeepJobFlowAliveWhenNoSteps": True}
+        if not {"InstanceGroups", "InstanceFleets"} & set(asked):
+            instances |= {"MasterInstanceType": "m5.xlarge", "InstanceCount": 1}
+        instances |= asked
         defaults = {
             "Name": f"isolated-emr {self._session.run_id}",
-            "ReleaseLabel": _RELEASE,
+            "ReleaseLabel": self._release,
             "Applications": [{"Name": "Spark"}],
             "JobFlowRole": "EMR_EC2_DefaultRole",
             "ServiceRole": "EMR_DefaultRole",
         }
-        instances |= request.pop("Instances", {})
         cluster_id: str = self._emr().run_job_flow(**defaults | {"Instances": instances} | request)[
             "JobFlowId"
         ]

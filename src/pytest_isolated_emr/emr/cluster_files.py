@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from pytest_isolated_emr.emr import configurations
+from pytest_isolated_emr.emr import configurations, releases
 from pytest_isolated_emr.emr.cluster_directory import applications_of, directory_of, logs_of
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.spark import properties
@@ -51,11 +51,12 @@ class ClusterFiles:
         #: What of the Configurations has no effect here, one sentence each.
         self.notes: list[str] = []
 
-    def make(self, spark: ClusterSpark, asked: Sequence[dict[str, Any]]) -> None:
+    def make(self, spark: ClusterSpark, asked: Sequence[dict[str, Any]], release_label: str | None) -> None:
         """Make the directory for a cluster that uses a Spark.
 
         :param spark: the session's.
         :param asked: RunJobFlow's Configurations.
+        :param release_label: RunJobFlow's ReleaseLabel.
         """
         for name in (
             "applications",
@@ -84,6 +85,9 @@ class ClusterFiles:
         self.variables = spark.environ | self._variables(spark) | applied.variables
         self.notes = [f"{name}: left out, as it would lead out of the session" for name in applied.left_out]
         self.notes += [f"{name}: of EMR's instances, without effect here" for name in applied.without_effect]
+        release = releases.known().get(release_label or "")
+        if release is not None and not release.runs(spark.version):
+            self.notes.append(f"{release.label} has Spark {release.spark}; this is Spark {spark.version}")
 
     def step_directory(self, step_id: str) -> Path:
         """Return a step's working directory, made if it is not there.

@@ -14,6 +14,7 @@ class ClusterSpark:
     """What a cluster's Spark is made of.
 
     :param home: the directory of the Spark to run.
+    :param version: its version.
     :param java_home: the directory of the Java to run it with.
     :param python: the interpreter of drivers and workers.
     :param properties: its settings, the session's S3 among them; secrets too.
@@ -24,6 +25,7 @@ class ClusterSpark:
     """
 
     home: str
+    version: str
     java_home: str
     python: str
     properties: dict[str, str] = field(repr=False)

@@ -16,12 +16,13 @@ from typing import Any
 from moto.core.utils import utcnow
 from moto.emr.models import Cluster as MotoCluster
 from moto.emr.models import ElasticMapReduceBackend
-from moto.moto_api._internal import mock_random
 
-from pytest_isolated_emr.emr import steps
+from pytest_isolated_emr.emr import instances, steps
 from pytest_isolated_emr.emr.cluster_files import ClusterFiles
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.emr.errors import ValidationException
+from pytest_isolated_emr.emr.instance_requests import groups_and_fleets
+from pytest_isolated_emr.emr.instances import Instance, InstanceFleet, InstanceGroup, Life
 from pytest_isolated_emr.emr.logs import LogUploads
 from pytest_isolated_emr.emr.runner import Runner
 from pytest_isolated_emr.emr.steps import FailureDetails, Step
@@ -96,8 +97,12 @@ class Cluster(MotoCluster):  # type: ignore[misc]
         self.auto_termination: dict[str, int] | None = request.get("AutoTerminationPolicy")
         self.managed_scaling: dict[str, Any] | None = request.get("ManagedScalingPolicy")
         self.unhealthy_node_replacement: bool = asked.get("UnhealthyNodeReplacement", False)
-        # There is none; its id is in reasons and in the places of logs.
-        self.master_instance_id = f"i-0{mock_random.get_random_hex(16)}"
+        groups, fleets = groups_and_fleets(asked)
+        self.groups = [InstanceGroup(self.id, backend.region_name, config) for config in groups]
+        self.fleets = [InstanceFleet(backend.region_name, config) for config in fleets]
+        if len(self._masters) > 1:
+            # https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-plan-ha.html
+            self.keep_job_flow_alive_when_no_steps = self.termination_protected = True
         self.changed = threading.Condition()
         self.steps: list[Step] = []
         self.code: str | None = None
@@ -207,7 +212,9 @@ class Cluster(MotoCluster):  # type: ignore[misc]
         self._shut_down()
 
     def _start(self) -> None:
-        self._files.make(self._spark(), self.request.get("Configurations") or ())
+        spark = self._spark()
+        self._enter(STARTING, "Configuring cluster software")
+        self._files.make(spark, self.request.get("Configurations") or (), self.release_label)
 
     def _bootstrap(self) -> None:
         actions = self.request.get("BootstrapActions") or ()
@@ -215,7 +222,7 @@ class Cluster(MotoCluster):  # type: ignore[misc]
             self._enter(BOOTSTRAPPING, "Running bootstrap actions")
         for number, action in enumerate(actions, 1):
             script = action["ScriptBootstrapAction"]
-            instance = self.master_instance_id
+            instance = self.master.ec2_id
             returncode = self._runner.run_bootstrap_action(
                 number, script["Path"], script.get("Args") or [], instance
             )
@@ -251,13 +258,14 @@ class Cluster(MotoCluster):  # type: ignore[misc]
                 elif self.auto_terminate:
                     self._ending = Ending("ALL_STEPS_COMPLETED", "Steps completed")
                 else:
-                    self._enter(
-                        WAITING,
-                        "Cluster ready after last step completed."
-                        if self.steps
-                        else "Cluster ready to run steps.",
-                    )
+                    self._enter(WAITING, self._why_it_waits())
                     self._wait_while_idle()
+
+    def _why_it_waits(self) -> str:
+        ends = [(step.end_date_time, step.state) for step in self.steps if step.start_date_time]
+        if not ends:
+            return "Cluster ready to run steps."
+        return f"Cluster ready after last step {max(ends)[1].lower()}."
 
     def _wait_while_idle(self) -> None:
         if self.auto_termination is None:
@@ -328,6 +336,47 @@ class Cluster(MotoCluster):  # type: ignore[misc]
             self.changed.notify_all()
 
     # What is told of it
+
+    @property
+    def owners(self) -> list[InstanceGroup | InstanceFleet]:
+        """Its groups or fleets of instances."""
+        return [*self.groups, *self.fleets]
+
+    @property
+    def master(self) -> Instance:
+        """The instance that runs its bootstrap actions and steps, as far as clients can tell."""
+        return self._masters[0]
+
+    @property
+    def _masters(self) -> list[Instance]:
+        return [
+            instance
+            for owner in self.owners
+            if owner.role == instances.MASTER
+            for instance in owner.instances
+        ]
+
+    def get_cfn_attribute(self, attribute_name: str) -> str:
+        """Return what ``Fn::GetAtt`` asks moto's CloudFormation for.
+
+        :param attribute_name: such as ``MasterPublicDNS``.
+        """
+        if attribute_name == "MasterPublicDNS":
+            return self.master.dns_name
+        attribute: str = super().get_cfn_attribute(attribute_name)
+        return attribute
+
+    def life(self) -> Life:
+        """Return how far it has come, for its instances."""
+        if self.state in (TERMINATED, TERMINATED_WITH_ERRORS):
+            state = instances.TERMINATED
+        elif self.state == TERMINATING:
+            state = instances.TERMINATING
+        elif self.state in (RUNNING, WAITING):
+            state = instances.RUNNING
+        else:
+            state = instances.BOOTSTRAPPING if self.state == BOOTSTRAPPING else instances.PROVISIONING
+        return Life(state, self.ready_datetime, self.end_datetime)
 
     def find_step(self, step_id: str) -> Step | None:
         """Return the step of an id, if it has one.

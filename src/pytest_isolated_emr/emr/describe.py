@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_isolated_emr.emr.clusters import Cluster
+from pytest_isolated_emr.emr import releases
+from pytest_isolated_emr.emr.clusters import STARTING, Cluster
 
 #: Members of RunJobFlow that DescribeCluster repeats.
 _REPEATED = (
@@ -53,17 +54,18 @@ def cluster(described: Cluster) -> dict[str, Any]:
             "RequestedEc2AvailabilityZones": (asked.get("Placement") or {}).get("AvailabilityZones") or [],
             "IamInstanceProfile": request.get("JobFlowRole"),
         },
-        "InstanceCollectionType": "INSTANCE_FLEET" if asked.get("InstanceFleets") else "INSTANCE_GROUP",
+        "InstanceCollectionType": "INSTANCE_FLEET" if described.fleets else "INSTANCE_GROUP",
         **{key: request[key] for key in _REPEATED if key in request},
         **({"LogUri": described.log_uri} if described.log_uri else {}),
         "AutoTerminate": described.auto_terminate,
         "TerminationProtected": described.termination_protected,
         "UnhealthyNodeReplacement": described.unhealthy_node_replacement,
         "VisibleToAllUsers": described.visible_to_all_users,
-        "Applications": [{"Name": application.get("Name")} for application in applications],
+        "Applications": [_application(described, application) for application in applications],
         "Tags": described.tags,
         "NormalizedInstanceHours": 0,
-        "MasterPublicDnsName": "localhost",
+        # It has none before it has an instance, and the private name in a private subnet (EMR API reference, Cluster).
+        **({} if described.state == STARTING else {"MasterPublicDnsName": described.master.dns_name}),
         "Configurations": request.get("Configurations") or [],
         "ScaleDownBehavior": request.get("ScaleDownBehavior", "TERMINATE_AT_TASK_COMPLETION"),
         "ClusterArn": described.arn,
@@ -95,3 +97,12 @@ def status(described: Cluster) -> dict[str, Any]:
     if described.code:
         reason["Code"] = described.code
     return {"State": described.state, "StateChangeReason": reason, "Timeline": described.timeline()}
+
+
+def _application(described: Cluster, asked: dict[str, Any]) -> dict[str, Any]:
+    name = str(asked.get("Name"))
+    release = releases.known().get(described.release_label or "")
+    for known, version in release.applications.items() if release else ():
+        if known.casefold() == name.casefold():
+            return {"Name": known, "Version": version}
+    return {"Name": name}

@@ -25,4 +25,4 @@ def no_such_step(step_id: str) -> InvalidRequestException:
 
 def no_such_job_flow() -> ValidationException:
     """Return the error of an operation on job flows, as clusters were once called, that do not exist."""
-    return ValidationException("Specified job flow ID does not exist.")
+    return ValidationException("Specified job flow ID not valid.")

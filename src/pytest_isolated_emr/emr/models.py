@@ -65,6 +65,11 @@ class EmrBackend(ElasticMapReduceBackend):  # type: ignore[misc]
 
     clusters: dict[str, Cluster]
 
+    def __init__(self, region_name: str, account_id: str) -> None:
+        super().__init__(region_name, account_id)
+        #: GetBlockPublicAccessConfiguration's answer, once there was a Put.
+        self.block_public_access: dict[str, Any] | None = None
+
     def run(self, request: dict[str, Any]) -> Cluster:
         """Make a cluster and let it live.
 
@@ -77,21 +82,10 @@ class EmrBackend(ElasticMapReduceBackend):  # type: ignore[misc]
         threading.Thread(target=made.live, name=made.id, daemon=True).start()
         return made
 
-    def run_job_flow(self, **kwargs: Any) -> Cluster:
-        """Make a cluster as CloudFormation asks for it, through moto.
-
-        :param kwargs: moto's arguments.
-        """
-        asked = kwargs["instance_attrs"]
-        request = {
-            "Name": kwargs["name"],
-            "LogUri": kwargs.get("log_uri"),
-            "JobFlowRole": kwargs.get("job_flow_role"),
-            "ServiceRole": kwargs.get("service_role"),
-            "ReleaseLabel": kwargs.get("release_label"),
-            "Instances": {key: value for key, value in asked.items() if key[0].isupper()},
-        }
-        return self.run({key: value for key, value in request.items() if value is not None})
+    def instance_types(self) -> dict[str, Any]:
+        """Return what is known of instance types, by their names."""
+        types: dict[str, Any] = self._instance_types
+        return types
 
     def all_clusters(self) -> list[Cluster]:
         """Return all clusters, the oldest first."""

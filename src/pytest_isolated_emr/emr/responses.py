@@ -11,7 +11,15 @@ from moto.core.utils import camelcase_to_underscores
 from moto.emr.responses import ElasticMapReduceResponse
 
 from pytest_isolated_emr.emr.models import EmrBackend
-from pytest_isolated_emr.emr.operations import clusters, settings, steps
+from pytest_isolated_emr.emr.operations import (
+    clusters,
+    instances,
+    job_flows,
+    releases,
+    security,
+    settings,
+    steps,
+)
 from pytest_isolated_emr.emr.validation import check_shape
 from pytest_isolated_emr.emr.waiting import WAIT_HEADER, wait
 
@@ -40,19 +48,27 @@ OPERATIONS: dict[str, Operation] = {
     "GetManagedScalingPolicy": settings.get_managed_scaling_policy,
     "PutManagedScalingPolicy": settings.put_managed_scaling_policy,
     "RemoveManagedScalingPolicy": settings.remove_managed_scaling_policy,
+    "AddInstanceFleet": instances.add_instance_fleet,
+    "AddInstanceGroups": instances.add_instance_groups,
+    "ListInstanceFleets": instances.list_instance_fleets,
+    "ListInstanceGroups": instances.list_instance_groups,
+    "ListInstances": instances.list_instances,
+    "ListSupportedInstanceTypes": instances.list_supported_instance_types,
+    "ModifyInstanceFleet": instances.modify_instance_fleet,
+    "ModifyInstanceGroups": instances.modify_instance_groups,
+    "PutAutoScalingPolicy": instances.put_auto_scaling_policy,
+    "RemoveAutoScalingPolicy": instances.remove_auto_scaling_policy,
+    "DescribeReleaseLabel": releases.describe_release_label,
+    "ListReleaseLabels": releases.list_release_labels,
+    "CreateSecurityConfiguration": security.create_security_configuration,
+    "DeleteSecurityConfiguration": security.delete_security_configuration,
+    "DescribeSecurityConfiguration": security.describe_security_configuration,
+    "ListSecurityConfigurations": security.list_security_configurations,
+    "GetBlockPublicAccessConfiguration": security.get_block_public_access_configuration,
+    "PutBlockPublicAccessConfiguration": security.put_block_public_access_configuration,
+    "GetClusterSessionCredentials": security.get_cluster_session_credentials,
+    "DescribeJobFlows": job_flows.describe_job_flows,
 }
-
-
-#: moto has these for clusters of its own kind.
-_NOT_HERE = (
-    "AddInstanceGroups",
-    "DescribeJobFlows",
-    "ListInstanceGroups",
-    "ListInstances",
-    "ModifyInstanceGroups",
-    "PutAutoScalingPolicy",
-    "RemoveAutoScalingPolicy",
-)
 
 
 class EmrResponses(ElasticMapReduceResponse):  # type: ignore[misc]
@@ -73,14 +89,3 @@ def _method(name: str, operation: Operation) -> Callable[[EmrResponses], ActionR
 
 for _name, _operation in OPERATIONS.items():
     setattr(EmrResponses, camelcase_to_underscores(_name), _method(_name, _operation))
-
-
-def _refusal(name: str) -> Callable[[EmrResponses], ActionResult]:
-    def refuse(self: EmrResponses) -> ActionResult:
-        raise NotImplementedError(f"{name} of EMR")
-
-    return refuse
-
-
-for _name in _NOT_HERE:
-    setattr(EmrResponses, camelcase_to_underscores(_name), _refusal(_name))

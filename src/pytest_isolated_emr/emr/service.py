@@ -6,6 +6,7 @@ from pathlib import Path
 
 from moto.emr.models import emr_backends
 
+from pytest_isolated_emr.emr import cloudformation
 from pytest_isolated_emr.emr.models import EmrBackend, SessionLink
 
 
@@ -16,3 +17,4 @@ def install(session_directory: Path) -> None:
     """
     EmrBackend.session = SessionLink(session_directory)
     emr_backends.backend = EmrBackend
+    cloudformation.install()

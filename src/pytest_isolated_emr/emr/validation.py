@@ -34,6 +34,34 @@ def check_shape(operation: str, request: dict[str, Any]) -> None:
         raise ValidationException(f"{len(found)} validation {errors} detected: {'; '.join(found)}")
 
 
+def as_shape(operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Return a request with numbers and truth values in the place of their texts, checked.
+
+    :param operation: such as ``RunJobFlow``.
+    :param request: what was asked for, in a template say, where all of it may be text.
+    :raises ValidationException: something is wrong.
+    """
+    read: dict[str, Any] = _read(_input_shape(operation), request)
+    check_shape(operation, read)
+    return read
+
+
+def _read(shape: Any, value: Any) -> Any:
+    if shape.type_name == "structure" and isinstance(value, dict):
+        return {
+            key: _read(shape.members[key], item) if key in shape.members else item
+            for key, item in value.items()
+        }
+    if shape.type_name == "list" and isinstance(value, list):
+        return [_read(shape.member, item) for item in value]
+    if isinstance(value, str):
+        if shape.type_name in ("integer", "long") and value.lstrip("-").isdigit():
+            return int(value)
+        if shape.type_name == "boolean" and value.lower() in ("true", "false"):
+            return value.lower() == "true"
+    return value
+
+
 def _check(shape: Any, value: Any, path: str, found: list[str]) -> None:
     kinds: dict[str, type | tuple[type, ...]] = {
         "structure": dict,

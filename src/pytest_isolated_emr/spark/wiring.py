@@ -111,6 +111,7 @@ class SparkWiring:
         )
         return ClusterSpark(
             home=str(self.installation.home),
+            version=self.installation.version,
             java_home=str(self.java.home),
             python=environ.get("PYSPARK_PYTHON", sys.executable),
             properties=settings,

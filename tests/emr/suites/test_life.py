@@ -100,7 +100,7 @@ def test_what_has_no_effect_is_said_in_the_controller_log(make_cluster, run_step
     assert "spark.jars: of EMR's instances" in said
 
 
-@pytest.mark.parametrize("operation", ["list_instances", "list_instance_groups", "list_studios"])
+@pytest.mark.parametrize("operation", ["get_cluster_session_credentials", "list_studios"])
 def test_what_is_not_here_is_refused_and_not_repeated(cluster, operation):
     arguments = {} if operation == "list_studios" else {"ClusterId": cluster}
     with pytest.raises(ClientError) as caught:
@@ -348,7 +348,7 @@ def test_keep_alive_can_be_taken_away():
             "terminate_job_flows",
             {"JobFlowIds": ["j-NO"]},
             "ValidationException",
-            "job flow ID does not exist",
+            "Specified job flow ID not valid.",
         ),
         (
             "put_auto_termination_policy",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from pytest_isolated_emr.emr import describe
+from pytest_isolated_emr.emr import describe, release_labels
+from pytest_isolated_emr.emr.clusters import Cluster
 from pytest_isolated_emr.emr.errors import ValidationException
+from pytest_isolated_emr.emr.instance_requests import groups_and_fleets
 from pytest_isolated_emr.emr.models import EmrBackend
 from pytest_isolated_emr.emr.operations.settings import check_idle_timeout
 from pytest_isolated_emr.emr.paging import page
@@ -17,17 +19,39 @@ _MAX_BOOTSTRAP_ACTIONS = 16
 
 def run_job_flow(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Make a cluster."""
-    if request.get("ReleaseLabel") and request.get("AmiVersion"):
-        raise ValidationException(
-            "Only one AMI version and release label may be specified. "
-            f"Provided AMI: {request['AmiVersion']}, release label: {request['ReleaseLabel']}."
-        )
+    _check_roles(request)
+    _check_release(request)
     if len(request.get("BootstrapActions") or ()) > _MAX_BOOTSTRAP_ACTIONS:
         raise ValidationException(f"A maximum of {_MAX_BOOTSTRAP_ACTIONS} bootstrap actions are allowed.")
     if request.get("AutoTerminationPolicy"):
         check_idle_timeout(request["AutoTerminationPolicy"])
+    groups_and_fleets(request["Instances"])
+    security = request.get("SecurityConfiguration")
+    if security and security not in backend.security_configurations:
+        raise ValidationException(f"Security configuration with name '{security}' does not exist.")
     made = backend.run(request)
     return {"JobFlowId": made.id, "ClusterArn": made.arn}
+
+
+def _check_roles(request: dict[str, Any]) -> None:
+    for name, wording in (("JobFlowRole", "InstanceProfile"), ("ServiceRole", "ServiceRole")):
+        if not request.get(name):
+            raise ValidationException(f"{wording} is required for creating cluster.")
+
+
+def _check_release(request: dict[str, Any]) -> None:
+    label, ami = request.get("ReleaseLabel"), request.get("AmiVersion")
+    if label and ami:
+        raise ValidationException(
+            "Only one AMI version and release label may be specified. "
+            f"Provided AMI: {ami}, release label: {label}."
+        )
+    if label:
+        release_labels.check(label)
+    elif not ami and not request["Instances"].get("HadoopVersion"):
+        raise ValidationException(
+            "Must specify exactly one of the following: release label, AMI version, or Hadoop version."
+        )
 
 
 def describe_cluster(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
@@ -38,20 +62,33 @@ def describe_cluster(backend: EmrBackend, request: dict[str, Any]) -> dict[str, 
 def list_clusters(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Tell of all clusters, the newest first."""
     wanted = request.get("ClusterStates") or ()
-    after, before = _time(request.get("CreatedAfter")), _time(request.get("CreatedBefore"))
     found = [
-        cluster
-        for cluster in reversed(backend.all_clusters())
-        if (not wanted or cluster.state in wanted)
-        and (after is None or _aware(cluster.creation_datetime) > after)
-        and (before is None or _aware(cluster.creation_datetime) < before)
+        cluster for cluster in created_between(backend, request) if not wanted or cluster.state in wanted
     ]
     return page([describe.cluster_summary(cluster) for cluster in found], "Clusters", request)
 
 
+def created_between(backend: EmrBackend, request: dict[str, Any]) -> list[Cluster]:
+    """Return the clusters that were made in the time that a request names, the newest first.
+
+    :param backend: the account's and region's EMR.
+    :param request: with CreatedAfter and CreatedBefore, or one of them, or none.
+    """
+    after, before = _time(request.get("CreatedAfter")), _time(request.get("CreatedBefore"))
+    return [
+        cluster
+        for cluster in reversed(backend.all_clusters())
+        if (after is None or _aware(cluster.creation_datetime) > after)
+        and (before is None or _aware(cluster.creation_datetime) < before)
+    ]
+
+
 def terminate_job_flows(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """End clusters, but for protected ones."""
-    wanted = [backend.find_job_flow(cluster_id) for cluster_id in request["JobFlowIds"]]
+    ids = request["JobFlowIds"]
+    if len(set(ids)) < len(ids):
+        raise ValidationException("Specified job flow ID does not exist.")
+    wanted = [backend.find_job_flow(cluster_id) for cluster_id in ids]
     for cluster in wanted:
         if not cluster.termination_protected:
             cluster.terminate()

@@ -27,7 +27,7 @@ def remove_tags(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
 
 def modify_cluster(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Set how many steps run at once."""
-    cluster = _modifiable(backend.find_cluster(request["ClusterId"]))
+    cluster = modifiable(backend.find_cluster(request["ClusterId"]))
     level: int = request.get("StepConcurrencyLevel") or cluster.step_concurrency_level or 1
     if not 1 <= level <= MAX_ACTIVE_STEPS:
         raise ValidationException("Invalid step concurrency level. Allowed level is from 1 to 256")
@@ -39,7 +39,7 @@ def modify_cluster(backend: EmrBackend, request: dict[str, Any]) -> dict[str, An
 def set_keep_job_flow_alive_when_no_steps(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Set whether clusters end when they have no step left."""
     for cluster_id in request["JobFlowIds"]:
-        cluster = _modifiable(backend.find_job_flow(cluster_id))
+        cluster = modifiable(backend.find_job_flow(cluster_id))
         cluster.keep_job_flow_alive_when_no_steps = request["KeepJobFlowAliveWhenNoSteps"]
         cluster.touch()
     return {}
@@ -74,7 +74,7 @@ def get_auto_termination_policy(backend: EmrBackend, request: dict[str, Any]) ->
 
 def put_auto_termination_policy(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Set after which idle time a cluster ends."""
-    cluster = _modifiable(backend.find_cluster(request["ClusterId"]))
+    cluster = modifiable(backend.find_cluster(request["ClusterId"]))
     policy = request.get("AutoTerminationPolicy") or {}
     check_idle_timeout(policy)
     cluster.auto_termination = policy
@@ -110,7 +110,7 @@ def get_managed_scaling_policy(backend: EmrBackend, request: dict[str, Any]) -> 
 
 def put_managed_scaling_policy(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Keep how a cluster would be scaled; here nothing is."""
-    _modifiable(backend.find_cluster(request["ClusterId"])).managed_scaling = request["ManagedScalingPolicy"]
+    modifiable(backend.find_cluster(request["ClusterId"])).managed_scaling = request["ManagedScalingPolicy"]
     return {}
 
 
@@ -120,7 +120,12 @@ def remove_managed_scaling_policy(backend: EmrBackend, request: dict[str, Any]) 
     return {}
 
 
-def _modifiable(cluster: Cluster) -> Cluster:
+def modifiable(cluster: Cluster) -> Cluster:
+    """Return a cluster that can still be changed.
+
+    :param cluster: the cluster.
+    :raises ValidationException: it ends, or has ended.
+    """
     if cluster.is_ending:
         raise ValidationException(
             "A job flow that is shutting down, terminated, or finished may not be modified."
