@@ -196,7 +196,7 @@ class IsolatedRun:
         version = self._wiring.installation.version
         if self._release.runs(version):
             return f"Spark {version}"
-        return f"Spark {version} (EMR clusters say {self._release.label}, which has {self._release.spark})"
+        return f"Spark {version} ({self._release.label} has {self._release.spark})"
 
     def _spark_conf(self) -> dict[str, str]:
         own = self._wiring.defaults(self._session, self._progress, self._note)

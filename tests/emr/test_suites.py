@@ -17,6 +17,20 @@ def test_clusters_and_steps(project, run_pytest):
     assert "skipped" not in finished.output
 
 
+@pytest.mark.parametrize("suite", ["test_instances", "test_settings"])
+def test_the_control_plane(project, run_pytest, suite):
+    shutil.copy(SUITES / f"{suite}.py", project)
+    finished = run_pytest("--isolated-emr")
+    assert finished.code == 0, finished.output
+    assert "skipped" not in finished.output
+
+
+@pytest.mark.spark
+def test_releases(project, run_pytest):
+    shutil.copy(SUITES / "test_releases.py", project)
+    run_pytest("--isolated-emr", "--isolated-emr-release=emr-7.9.0").assert_passed(16)
+
+
 @pytest.mark.spark
 def test_steps_with_spark(project, run_pytest):
     shutil.copy(SUITES / "test_spark.py", project)

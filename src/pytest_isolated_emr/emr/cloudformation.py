@@ -12,7 +12,7 @@ from moto.emr.models import InstanceGroup as MotoInstanceGroup
 from moto.emr.models import emr_backends
 
 from pytest_isolated_emr.emr.clusters import Cluster
-from pytest_isolated_emr.emr.instances import CORE, MASTER, TASK, InstanceGroup
+from pytest_isolated_emr.emr.instances import CORE, MASTER, TASK
 from pytest_isolated_emr.emr.models import EmrBackend
 from pytest_isolated_emr.emr.operations.clusters import run_job_flow
 from pytest_isolated_emr.emr.operations.instances import add_groups
@@ -45,12 +45,17 @@ def _create_cluster(
 
 def _create_group(
     resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **_kwargs: Any
-) -> InstanceGroup:
-    properties = dict(cloudformation_json["Properties"])
+) -> MotoInstanceGroup:
+    config = _renamed(cloudformation_json["Properties"])
     backend: EmrBackend = emr_backends[account_id][region_name]
-    cluster = modifiable(backend.find_job_flow(properties.pop("JobFlowId")))
-    request = as_shape("AddInstanceGroups", {"InstanceGroups": [_renamed(properties)]})
-    return add_groups(backend, cluster, request["InstanceGroups"])[0]
+    job_flow_id = config.pop("JobFlowId")
+    request = as_shape("AddInstanceGroups", {"JobFlowId": job_flow_id, "InstanceGroups": [config]})
+    cluster = modifiable(backend.find_job_flow(job_flow_id))
+    group = add_groups(backend, cluster, request["InstanceGroups"])[0]
+    # What a stack remembers of it has to be moto's.
+    return MotoInstanceGroup(
+        cluster.id, group.requested, group.role, config["InstanceType"], instance_group_id=group.id
+    )
 
 
 def request_of(properties: dict[str, Any]) -> dict[str, Any]:
@@ -59,7 +64,8 @@ def request_of(properties: dict[str, Any]) -> dict[str, Any]:
     :param properties: the resource's.
     """
     request = _renamed(properties)
-    instances = request.get("Instances") or {}
+    # Other than RunJobFlow's, a template's cluster stays by default.
+    instances = {"KeepJobFlowAliveWhenNoSteps": True, **(request.get("Instances") or {})}
     for members, role_name, kind in (
         ("InstanceGroups", "InstanceRole", "InstanceGroup"),
         ("InstanceFleets", "InstanceFleetType", "InstanceFleet"),

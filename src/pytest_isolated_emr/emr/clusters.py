@@ -20,7 +20,7 @@ from moto.emr.models import ElasticMapReduceBackend
 from pytest_isolated_emr.emr import instances, steps
 from pytest_isolated_emr.emr.cluster_files import ClusterFiles
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
-from pytest_isolated_emr.emr.errors import ValidationException
+from pytest_isolated_emr.emr.errors import ValidationException, too_many_steps
 from pytest_isolated_emr.emr.instance_requests import groups_and_fleets
 from pytest_isolated_emr.emr.instances import Instance, InstanceFleet, InstanceGroup, Life
 from pytest_isolated_emr.emr.logs import LogUploads
@@ -44,11 +44,14 @@ class Ending:
     :param code: EMR's code of the reason.
     :param message: EMR's words for it.
     :param state: the final state.
+    :param error: the code of the error that is the reason, if EMR has one (EMR Management Guide, "Error codes with
+        ErrorDetail information").
     """
 
     code: str
     message: str
     state: str = TERMINATED
+    error: str | None = None
 
 
 class Cluster(MotoCluster):  # type: ignore[misc]
@@ -138,10 +141,7 @@ class Cluster(MotoCluster):  # type: ignore[misc]
                     "A job flow that is shutting down, terminated, or finished may not be modified."
                 )
             if sum(step.is_active for step in self.steps) + len(added) > MAX_ACTIVE_STEPS:
-                raise ValidationException(
-                    "Maximum number of active steps(State = 'Running', 'Pending' or 'Cancel_Pending') "
-                    "for cluster exceeded."
-                )
+                raise too_many_steps()
             self.steps.extend(added)
             self.changed.notify_all()
 
@@ -150,7 +150,7 @@ class Cluster(MotoCluster):  # type: ignore[misc]
     @property
     def is_ending(self) -> bool:
         """Whether nothing can be asked of it any more."""
-        return self._ending is not None
+        return self.ending is not None
 
     def terminate(self, ending: Ending | None = None) -> None:
         """End it, from whatever thread.
@@ -222,7 +222,7 @@ class Cluster(MotoCluster):  # type: ignore[misc]
             self._enter(BOOTSTRAPPING, "Running bootstrap actions")
         for number, action in enumerate(actions, 1):
             script = action["ScriptBootstrapAction"]
-            instance = self.master.ec2_id
+            instance = self.master_instance_id
             returncode = self._runner.run_bootstrap_action(
                 number, script["Path"], script.get("Args") or [], instance
             )
@@ -230,16 +230,18 @@ class Cluster(MotoCluster):  # type: ignore[misc]
                 return
             if returncode != 0:
                 if returncode is None:
+                    error = "BOOTSTRAP_FAILURE_BA_DOWNLOAD_FAILED_PRIMARY"
                     message = (
                         f"Master instance ({instance}) failed attempting to download bootstrap action {number} "
                         "file from S3"
                     )
                 else:
+                    error = "BOOTSTRAP_FAILURE_PRIMARY_WITH_NON_ZERO_CODE"
                     message = (
                         f"On the master instance ({instance}), bootstrap action {number} "
                         "returned a non-zero return code"
                     )
-                self.terminate(Ending("BOOTSTRAP_FAILURE", message, TERMINATED_WITH_ERRORS))
+                self.terminate(Ending("BOOTSTRAP_FAILURE", message, TERMINATED_WITH_ERRORS, error))
                 return
         self.ready_datetime = utcnow()
 
@@ -348,6 +350,11 @@ class Cluster(MotoCluster):  # type: ignore[misc]
         return self._masters[0]
 
     @property
+    def master_instance_id(self) -> str:
+        """EC2's id of that instance; it is in reasons and in the places of logs."""
+        return self.master.ec2_id
+
+    @property
     def _masters(self) -> list[Instance]:
         return [
             instance
@@ -384,6 +391,11 @@ class Cluster(MotoCluster):  # type: ignore[misc]
         :param step_id: the id.
         """
         return next((step for step in self.steps if step.id == step_id), None)
+
+    @property
+    def ending(self) -> Ending | None:
+        """Why it ends, if it does."""
+        return self._ending
 
     def timeline(self) -> dict[str, datetime]:
         """Return when it was made, was ready and ended, as far as it came."""

@@ -96,7 +96,17 @@ def status(described: Cluster) -> dict[str, Any]:
     reason = {"Message": described.message}
     if described.code:
         reason["Code"] = described.code
-    return {"State": described.state, "StateChangeReason": reason, "Timeline": described.timeline()}
+    ending = described.ending
+    errors = []
+    if ending is not None and ending.error:
+        data = [{"primary-instance-id": described.master_instance_id}]
+        errors = [{"ErrorCode": ending.error, "ErrorData": data, "ErrorMessage": ending.message}]
+    return {
+        "State": described.state,
+        "StateChangeReason": reason,
+        "Timeline": described.timeline(),
+        **({"ErrorDetails": errors} if errors else {}),
+    }
 
 
 def _application(described: Cluster, asked: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ __all__ = [
     "no_such_cluster",
     "no_such_job_flow",
     "no_such_step",
+    "too_many_steps",
 ]
 
 
@@ -26,3 +27,10 @@ def no_such_step(step_id: str) -> InvalidRequestException:
 def no_such_job_flow() -> ValidationException:
     """Return the error of an operation on job flows, as clusters were once called, that do not exist."""
     return ValidationException("Specified job flow ID not valid.")
+
+
+def too_many_steps() -> ValidationException:
+    """Return the error of steps that a cluster has no room for."""
+    return ValidationException(
+        "Maximum number of active steps(State = 'Running', 'Pending' or 'Cancel_Pending') for cluster exceeded."
+    )

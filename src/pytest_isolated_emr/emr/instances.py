@@ -196,11 +196,6 @@ class InstanceGroup(_Owner):
         self._volumes = _volumes(config.get("EbsConfiguration"))
         self.resize(config["InstanceCount"])
 
-    @property
-    def physical_resource_id(self) -> str:
-        """Its id, for moto's CloudFormation."""
-        return self.id
-
     def resize(self, count: int) -> None:
         """Have so many instances, the newest leaving first.
 

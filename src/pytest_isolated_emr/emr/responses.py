@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from moto.core.responses import ActionResult
+from moto.core.responses import ActionResult, BaseResponse
 from moto.core.utils import camelcase_to_underscores
 from moto.emr.responses import ElasticMapReduceResponse
 
@@ -73,6 +73,15 @@ OPERATIONS: dict[str, Operation] = {
 
 class EmrResponses(ElasticMapReduceResponse):  # type: ignore[misc]
     """Answers requests; moto calls the method that has the operation's name."""
+
+    def get_region_from_url(self, request: Any, full_url: str) -> str:
+        """Return the region that a request is signed for. moto's EMR looks for it in Amazon's host names alone.
+
+        :param request: the request.
+        :param full_url: its URL.
+        """
+        region: str = BaseResponse.get_region_from_url(self, request, full_url)
+        return region
 
 
 def _method(name: str, operation: Operation) -> Callable[[EmrResponses], ActionResult]:

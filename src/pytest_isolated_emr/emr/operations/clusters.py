@@ -6,11 +6,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from pytest_isolated_emr.emr import describe, release_labels
-from pytest_isolated_emr.emr.clusters import Cluster
-from pytest_isolated_emr.emr.errors import ValidationException
+from pytest_isolated_emr.emr.clusters import MAX_ACTIVE_STEPS, Cluster
+from pytest_isolated_emr.emr.errors import ValidationException, too_many_steps
 from pytest_isolated_emr.emr.instance_requests import groups_and_fleets
 from pytest_isolated_emr.emr.models import EmrBackend
-from pytest_isolated_emr.emr.operations.settings import check_idle_timeout
+from pytest_isolated_emr.emr.operations.settings import check_concurrency, check_idle_timeout, tags_of
 from pytest_isolated_emr.emr.paging import page
 
 #: https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-plan-bootstrap.html
@@ -25,6 +25,10 @@ def run_job_flow(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]
         raise ValidationException(f"A maximum of {_MAX_BOOTSTRAP_ACTIONS} bootstrap actions are allowed.")
     if request.get("AutoTerminationPolicy"):
         check_idle_timeout(request["AutoTerminationPolicy"])
+    if len(request.get("Steps") or ()) > MAX_ACTIVE_STEPS:
+        raise too_many_steps()
+    check_concurrency(request.get("StepConcurrencyLevel", 1))
+    tags_of(request.get("Tags") or ())
     groups_and_fleets(request["Instances"])
     security = request.get("SecurityConfiguration")
     if security and security not in backend.security_configurations:

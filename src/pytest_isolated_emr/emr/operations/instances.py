@@ -150,7 +150,7 @@ def modify_instance_fleet(backend: EmrBackend, request: dict[str, Any]) -> dict[
 def put_auto_scaling_policy(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Keep how a group would be scaled; here none is."""
     cluster = modifiable(backend.find_cluster(request["ClusterId"]))
-    group = _group(cluster, request["InstanceGroupId"])
+    group = _scalable_group(cluster, request["InstanceGroupId"])
     if group.role not in (CORE, TASK):
         raise ValidationException("An auto scaling policy may be attached to core and task groups only.")
     group.auto_scaling = request["AutoScalingPolicy"]
@@ -164,8 +164,17 @@ def put_auto_scaling_policy(backend: EmrBackend, request: dict[str, Any]) -> dic
 
 def remove_auto_scaling_policy(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Forget how a group would be scaled."""
-    _group(backend.find_cluster(request["ClusterId"]), request["InstanceGroupId"]).auto_scaling = None
+    cluster = backend.find_cluster(request["ClusterId"])
+    _scalable_group(cluster, request["InstanceGroupId"]).auto_scaling = None
     return {}
+
+
+def _scalable_group(cluster: Cluster, group_id: str) -> InstanceGroup:
+    try:
+        return _group(cluster, group_id)
+    except InvalidRequestException as error:
+        # The operations on scaling policies have another code for it.
+        raise ValidationException(error.message) from error
 
 
 def list_supported_instance_types(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:

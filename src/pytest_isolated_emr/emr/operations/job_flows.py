@@ -85,7 +85,7 @@ def _instances(cluster: Cluster, life: Life) -> dict[str, Any]:
     }
     return {
         "MasterInstanceType": types[MASTER],
-        "MasterInstanceId": cluster.master.ec2_id,
+        "MasterInstanceId": cluster.master_instance_id,
         "MasterPublicDnsName": cluster.master.dns_name,
         # It has to be there, with a master alone too.
         "SlaveInstanceType": types.get(CORE, types[MASTER]),

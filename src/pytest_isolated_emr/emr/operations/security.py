@@ -19,17 +19,22 @@ _SSH = [{"MinRange": 22, "MaxRange": 22}]
 
 def create_security_configuration(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Keep a security configuration; nothing here is encrypted or authorised by it."""
+    name = request["Name"]
+    if name in backend.security_configurations:
+        raise InvalidRequestException(f"SecurityConfiguration with name '{name}' already exists.")
     try:
         json.loads(request["SecurityConfiguration"])
     except ValueError as error:
         raise InvalidRequestException(f"The security configuration is not valid JSON: {error}") from error
-    return _summary(backend.create_security_configuration(request["Name"], request["SecurityConfiguration"]))
+    return _summary(backend.create_security_configuration(name, request["SecurityConfiguration"]))
 
 
 def describe_security_configuration(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Tell all of a security configuration."""
     found = backend.get_security_configuration(request["Name"])
-    return {**_summary(found), "SecurityConfiguration": found.security_configuration}
+    text = found.security_configuration
+    # CloudFormation's templates have it as an object.
+    return {**_summary(found), "SecurityConfiguration": text if isinstance(text, str) else json.dumps(text)}
 
 
 def list_security_configurations(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:

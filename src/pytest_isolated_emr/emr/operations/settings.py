@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from pytest_isolated_emr.emr.clusters import MAX_ACTIVE_STEPS, Cluster
-from pytest_isolated_emr.emr.errors import ValidationException
+from pytest_isolated_emr.emr.clusters import (
+    MAX_ACTIVE_STEPS,
+    TERMINATED,
+    TERMINATED_WITH_ERRORS,
+    Cluster,
+)
+from pytest_isolated_emr.emr.errors import InvalidRequestException, ValidationException
 from pytest_isolated_emr.emr.models import EmrBackend
 
 #: In seconds: https://docs.aws.amazon.com/emr/latest/APIReference/API_AutoTerminationPolicy.html
@@ -14,26 +20,56 @@ _SHORTEST_IDLE, _LONGEST_IDLE = 60, 604800
 
 def add_tags(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Tag a cluster."""
-    tags = {tag["Key"]: tag.get("Value", "") for tag in request["Tags"]}
-    backend.find_cluster(request["ResourceId"]).add_tags(tags)
+    _taggable(backend, request).add_tags(tags_of(request["Tags"]))
     return {}
+
+
+def tags_of(tags: Sequence[dict[str, str]]) -> dict[str, str]:
+    """Return tags by their keys.
+
+    :param tags: as requests have them.
+    :raises InvalidRequestException: one of them has no key.
+    """
+    for tag in tags:
+        if not tag.get("Key"):
+            raise InvalidRequestException(
+                f"Invalid tag key: '{tag.get('Key', 'null')}'. "
+                "Tag keys must be between 1 and 128 characters in length."
+            )
+    return {tag["Key"]: tag.get("Value", "") for tag in tags}
 
 
 def remove_tags(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Remove tags of a cluster."""
-    backend.find_cluster(request["ResourceId"]).remove_tags(request["TagKeys"])
+    _taggable(backend, request).remove_tags(request["TagKeys"])
     return {}
+
+
+def _taggable(backend: EmrBackend, request: dict[str, Any]) -> Cluster:
+    cluster = backend.find_cluster(request["ResourceId"])
+    if cluster.state in (TERMINATED, TERMINATED_WITH_ERRORS):
+        raise InvalidRequestException("Tags cannot be modified on terminated clusters.")
+    return cluster
 
 
 def modify_cluster(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Set how many steps run at once."""
     cluster = modifiable(backend.find_cluster(request["ClusterId"]))
     level: int = request.get("StepConcurrencyLevel") or cluster.step_concurrency_level or 1
-    if not 1 <= level <= MAX_ACTIVE_STEPS:
-        raise ValidationException("Invalid step concurrency level. Allowed level is from 1 to 256")
+    check_concurrency(level)
     cluster.step_concurrency_level = level
     cluster.touch()
     return {"StepConcurrencyLevel": level}
+
+
+def check_concurrency(level: int) -> None:
+    """Refuse a number of steps at once that EMR does not take.
+
+    :param level: a StepConcurrencyLevel.
+    :raises ValidationException: it is too low or too high.
+    """
+    if not 1 <= level <= MAX_ACTIVE_STEPS:
+        raise ValidationException("Invalid step concurrency level. Allowed level is from 1 to 256")
 
 
 def set_keep_job_flow_alive_when_no_steps(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
