@@ -1,6 +1,7 @@
 import sys
 
-from pyspark.sql import SparkSession, functions as F
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 source, target = sys.argv[1:3]
 spark = SparkSession.builder.appName("totals").enableHiveSupport().getOrCreate()
