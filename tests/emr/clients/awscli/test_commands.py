@@ -57,7 +57,10 @@ def cluster(bucket, tmp_path_factory):
         "create-cluster",
         *("--name", "shorthand", "--release-label", "emr-7.10.0", "--use-default-roles"),
         *("--applications", "Name=Spark", "Name=Hadoop"),
-        *("--ec2-attributes", "KeyName=team,SubnetId=subnet-0a1b2c3d,AdditionalMasterSecurityGroups=[sg-1,sg-2]"),
+        *(
+            "--ec2-attributes",
+            "KeyName=team,SubnetId=subnet-0a1b2c3d,AdditionalMasterSecurityGroups=[sg-1,sg-2]",
+        ),
         "--instance-groups",
         "InstanceGroupType=MASTER,InstanceCount=1,InstanceType=m5.xlarge,Name=primary",
         "InstanceGroupType=CORE,InstanceCount=2,InstanceType=m5.2xlarge,BidPrice=OnDemandPrice,"
@@ -82,7 +85,9 @@ def cluster(bucket, tmp_path_factory):
 
 def until_state(cluster, *states):
     deadline = time.monotonic() + 120
-    while (state := emr("describe-cluster", "--cluster-id", cluster)["Cluster"]["Status"]["State"]) not in states:
+    while (
+        state := emr("describe-cluster", "--cluster-id", cluster)["Cluster"]["Status"]["State"]
+    ) not in states:
         assert time.monotonic() < deadline, state
     return state
 
@@ -121,12 +126,18 @@ def test_describe_cluster(cluster, bucket):
     assert (described["ServiceRole"], described["EbsRootVolumeSize"]) == ("EMR_DefaultRole", 32)
     assert described["Ec2InstanceAttributes"]["IamInstanceProfile"] == "EMR_EC2_DefaultRole"
     assert described["Ec2InstanceAttributes"]["AdditionalMasterSecurityGroups"] == ["sg-1", "sg-2"]
-    assert {tag["Key"]: tag["Value"] for tag in described["Tags"]} == {"team": "data", "purpose": "nightly totals"}
+    assert {tag["Key"]: tag["Value"] for tag in described["Tags"]} == {
+        "team": "data",
+        "purpose": "nightly totals",
+    }
     assert described["BootstrapActions"] == [
         {"Name": "boot", "ScriptPath": f"s3://{bucket}/code/boot.sh", "Args": ["one", "two"]}
     ]
     groups = {group["InstanceGroupType"]: group for group in described["InstanceGroups"]}
-    assert {kind: group["RequestedInstanceCount"] for kind, group in groups.items()} == {"MASTER": 1, "CORE": 2}
+    assert {kind: group["RequestedInstanceCount"] for kind, group in groups.items()} == {
+        "MASTER": 1,
+        "CORE": 2,
+    }
     assert groups["CORE"]["InstanceType"] == "m5.2xlarge"
     assert [c["Classification"] for c in described["Configurations"]] == ["spark-defaults", "spark-env"]
 
@@ -146,7 +157,9 @@ def test_list_instances(cluster):
     assert len(emr("list-instances", "--cluster-id", cluster)["Instances"]) == 3
     core = emr("list-instances", "--cluster-id", cluster, "--instance-group-types", "CORE")["Instances"]
     assert {instance["InstanceType"] for instance in core} == {"m5.2xlarge"}
-    assert emr("list-instances", "--cluster-id", cluster, "--instance-states", "TERMINATED")["Instances"] == []
+    assert (
+        emr("list-instances", "--cluster-id", cluster, "--instance-states", "TERMINATED")["Instances"] == []
+    )
 
 
 def test_steps_of_create_cluster(cluster, bucket):
@@ -213,7 +226,9 @@ def test_cancel_steps(cluster):
     }
     assert until_ended(cluster, first) == "CANCELLED"
     emr("wait", "step-complete", "--cluster-id", cluster, "--step-id", first, fails=True)
-    assert {step["Status"]["State"] for step in steps_of(cluster, "--step-ids", first, second)} == {"CANCELLED"}
+    assert {step["Status"]["State"] for step in steps_of(cluster, "--step-ids", first, second)} == {
+        "CANCELLED"
+    }
 
 
 def test_tags(cluster):
@@ -228,11 +243,23 @@ def test_attributes(cluster):
     def attribute(name):
         return emr("describe-cluster", "--cluster-id", cluster, "--query", f"Cluster.{name}")
 
-    emr("modify-cluster-attributes", "--cluster-id", cluster, "--termination-protected", "--no-visible-to-all-users")
+    emr(
+        "modify-cluster-attributes",
+        "--cluster-id",
+        cluster,
+        "--termination-protected",
+        "--no-visible-to-all-users",
+    )
     assert attribute("[TerminationProtected, VisibleToAllUsers]") == [True, False]
     refused = emr("terminate-clusters", "--cluster-ids", cluster, fails=True)
     assert "(ValidationException) when calling the TerminateJobFlows operation" in refused
-    emr("modify-cluster-attributes", "--cluster-id", cluster, "--no-termination-protected", "--visible-to-all-users")
+    emr(
+        "modify-cluster-attributes",
+        "--cluster-id",
+        cluster,
+        "--no-termination-protected",
+        "--visible-to-all-users",
+    )
     assert attribute("[TerminationProtected, VisibleToAllUsers]") == [False, True]
     level = emr("modify-cluster", "--cluster-id", cluster, "--step-concurrency-level", "5")
     assert level == {"StepConcurrencyLevel": 5}
@@ -249,7 +276,9 @@ def test_policies(cluster):
         "put-managed-scaling-policy",
         *("--cluster-id", cluster, "--managed-scaling-policy", f"ComputeLimits={{{limits}}}"),
     )
-    limits = emr("get-managed-scaling-policy", "--cluster-id", cluster)["ManagedScalingPolicy"]["ComputeLimits"]
+    limits = emr("get-managed-scaling-policy", "--cluster-id", cluster)["ManagedScalingPolicy"][
+        "ComputeLimits"
+    ]
     assert limits["MaximumCapacityUnits"] == 10
     emr("remove-managed-scaling-policy", "--cluster-id", cluster)
 
@@ -346,9 +375,7 @@ def test_what_does_not_exist():
 
 def test_default_roles():
     # The principals are those of the address of Amazon's own EMR, which is only looked at.
-    made = emr(
-        "create-default-roles", "--endpoint-url", "https://us-east-1.elasticmapreduce.amazonaws.com"
-    )
+    made = emr("create-default-roles", "--endpoint-url", "https://us-east-1.elasticmapreduce.amazonaws.com")
     assert [role["Role"]["RoleName"] for role in made] == [
         "EMR_EC2_DefaultRole",
         "EMR_DefaultRole",

@@ -32,7 +32,9 @@ def test_totals(bucket):
     done = nightly("2026-11-23")
     assert done.returncode == 0, done.stderr
     cluster, step = done.stdout.split()
-    written = [o.get()["Body"].read().decode() for o in bucket.objects.filter(Prefix="totals/2026-11-23/part-")]
+    written = [
+        o.get()["Body"].read().decode() for o in bucket.objects.filter(Prefix="totals/2026-11-23/part-")
+    ]
     rows = [json.loads(line) for text in written for line in text.splitlines()]
     assert {row["shop"]: row["total"] for row in rows} == {"bonn": 3, "lyon": 40}
     assert end_of(cluster) == "TERMINATED"

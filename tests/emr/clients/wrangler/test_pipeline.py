@@ -68,7 +68,11 @@ def cluster(lake):
 def test_spark_step(cluster, lake, deploy_mode):
     target = f"{lake}/totals-{deploy_mode}/"
     step_id = wr.emr.submit_spark_step(
-        cluster, f"{lake}/jobs/totals.py", args=[f"{lake}/orders/", target], deploy_mode=deploy_mode, name="totals"
+        cluster,
+        f"{lake}/jobs/totals.py",
+        args=[f"{lake}/orders/", target],
+        deploy_mode=deploy_mode,
+        name="totals",
     )
     assert wait_for_step(cluster, step_id) == "COMPLETED"
     totals = wr.s3.read_parquet(target, dataset=True)
@@ -84,7 +88,11 @@ def test_commands_and_built_steps(cluster):
             wr.emr.build_step("hadoop fs -test -e /tmp/in/y", name="test", action_on_failure="CONTINUE"),
         ],
     )
-    assert [wait_for_step(cluster, step) for step in (single, first, second)] == ["COMPLETED", "COMPLETED", "FAILED"]
+    assert [wait_for_step(cluster, step) for step in (single, first, second)] == [
+        "COMPLETED",
+        "COMPLETED",
+        "FAILED",
+    ]
 
 
 def test_script(cluster, lake, tmp_path):

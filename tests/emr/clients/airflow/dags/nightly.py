@@ -87,7 +87,11 @@ STEPS = [
 ]
 
 with DAG(
-    "nightly_totals", schedule="@daily", start_date=datetime(2026, 1, 1), catchup=False, default_args={"retries": 0}
+    "nightly_totals",
+    schedule="@daily",
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    default_args={"retries": 0},
 ) as dag:
     bucket = S3CreateBucketOperator(task_id="make_bucket", bucket_name=BUCKET)
     job = S3CreateObjectOperator(

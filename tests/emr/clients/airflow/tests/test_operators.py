@@ -62,11 +62,15 @@ def create(context, overrides=None, **options):
 
 
 def add_steps(context, cluster, *steps, **options):
-    return EmrAddStepsOperator(task_id="add", job_flow_id=cluster, steps=list(steps), **options).execute(context)
+    return EmrAddStepsOperator(task_id="add", job_flow_id=cluster, steps=list(steps), **options).execute(
+        context
+    )
 
 
 def wait_for_step(context, cluster, step, **options):
-    EmrStepSensor(task_id="step", job_flow_id=cluster, step_id=step, poke_interval=1, **options).execute(context)
+    EmrStepSensor(task_id="step", job_flow_id=cluster, step_id=step, poke_interval=1, **options).execute(
+        context
+    )
 
 
 def wait_for_cluster(context, cluster, **options):
@@ -105,7 +109,7 @@ def cluster(context):
 def test_steps_and_their_sensor(context, cluster):
     good, bad = add_steps(context, cluster, bash("true"), bash("echo 'Error: no disk' >&2; exit 3"))
     wait_for_step(context, cluster, good)
-    with pytest.raises(AirflowException, match="EMR job failed.*Error: no disk"):
+    with pytest.raises(AirflowException, match=r"EMR job failed.*Error: no disk"):
         wait_for_step(context, cluster, bad)
 
 

@@ -10,4 +10,6 @@ args = parser.parse_args()
 
 spark = SparkSession.builder.appName("totals").getOrCreate()
 sales = spark.read.csv(args.source, header=True, inferSchema=True)
-sales.groupBy("shop").agg(F.sum("amount").alias("total")).coalesce(1).write.mode("overwrite").json(args.target)
+sales.groupBy("shop").agg(F.sum("amount").alias("total")).coalesce(1).write.mode("overwrite").json(
+    args.target
+)
