@@ -167,3 +167,15 @@ def test_a_dag_of_airflow(project: Path, tmp_path: Path, programs: Path, home: P
     copy("airflow", project)
     settings = airflow_settings(tmp_path / "airflow", project)
     run_elsewhere(programs, home, project, trap, 1, "tests/test_dag.py", **settings)
+
+
+@pytest.mark.spark
+def test_mrjob(project: Path, programs: Path, home: Path, trap: str) -> None:
+    copy("mrjob", project)
+    run_elsewhere(programs, home, project, trap, 3)
+
+
+@pytest.mark.spark
+def test_dagster(project: Path, programs: Path, home: Path, trap: str) -> None:
+    copy("dagster", project)
+    run_elsewhere(programs, home, project, trap, 2, DAGSTER_DISABLE_TELEMETRY="yes")
