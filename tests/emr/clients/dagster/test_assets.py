@@ -102,7 +102,7 @@ def test_the_job_runner(bucket):
     )
     until_complete(runner, log, cluster, good)
     assert runner.retrieve_logs_for_step_id(log, cluster, good) == ("well done\n", "")
-    with pytest.raises(EmrError, match="EMR step .* failed"):
+    with pytest.raises(EmrError, match=r"EMR step .* failed"):
         until_complete(runner, log, cluster, bad)
     assert "No such file" in runner.retrieve_logs_for_step_id(log, cluster, bad)[1]
     boto3.client("emr").terminate_job_flows(JobFlowIds=[cluster])
