@@ -217,7 +217,12 @@ class Cluster(MotoCluster):  # type: ignore[misc]
     def _start(self) -> None:
         spark = self._spark()
         self._enter(STARTING, "Configuring cluster software")
-        self._files.make(spark, self.request.get("Configurations") or (), self.release_label)
+        # Those of the master's group win over the cluster's (EMR Release Guide, "Configure applications").
+        of_master = [
+            one for owner in self.owners if owner.role == instances.MASTER for one in owner.configurations
+        ]
+        asked = [*(self.request.get("Configurations") or ()), *of_master]
+        self._files.make(spark, asked, self.release_label)
         self.wait_for(
             lambda: bool(self.steps) or self.is_ending or not self.auto_terminate, FIRST_STEP_SECONDS
         )

@@ -21,6 +21,8 @@ PROVISIONING, BOOTSTRAPPING, RUNNING = "PROVISIONING", "BOOTSTRAPPING", "RUNNING
 TERMINATING, TERMINATED = "TERMINATING", "TERMINATED"
 MASTER, CORE, TASK = "MASTER", "CORE", "TASK"
 
+#: Of a fleet that names none.
+_SOME_TYPE = "m5.xlarge"
 #: RFC 2544 reserves these addresses for benchmarks: whoever follows one reaches nobody.
 _ADDRESSES = map(ipaddress.IPv4Address, itertools.count(int(ipaddress.IPv4Address("198.18.0.10"))))
 
@@ -88,8 +90,10 @@ class Instance:
         """
         if self.ended is not None:
             return TERMINATED
-        # Of an instance there is no TERMINATING.
-        return RUNNING if life.state == TERMINATING else life.state
+        if life.state == TERMINATING:
+            # Of an instance there is none: it is what it was.
+            return RUNNING if life.ready is not None else BOOTSTRAPPING
+        return life.state
 
     def describe(self, life: Life, owner: dict[str, str]) -> dict[str, Any]:
         """Return it as ListInstances does.
@@ -257,9 +261,8 @@ class InstanceFleet(_Owner):
     def __init__(self, region: str, config: dict[str, Any]) -> None:
         super().__init__(config["InstanceFleetType"], config.get("Name"), f"if-{random_id()}")
         self.config = config
-        self.types: list[dict[str, Any]] = config.get("InstanceTypeConfigs") or [
-            {"InstanceType": "m5.xlarge"}
-        ]
+        self.types: list[dict[str, Any]] = config.get("InstanceTypeConfigs") or [{"InstanceType": _SOME_TYPE}]
+        self.configurations: list[dict[str, Any]] = self.types[0].get("Configurations") or []
         self._region = region
         self.resize(config.get("TargetOnDemandCapacity") or 0, config.get("TargetSpotCapacity") or 0)
 

@@ -397,6 +397,26 @@ def test_three_masters_protect_their_cluster():
     emr.terminate_job_flows(JobFlowIds=[made])
 
 
+@pytest.mark.parametrize("kind", ["groups", "fleets"])
+def test_configurations_of_the_master_win(make_cluster, run_step, kind):
+    def settings(**properties):
+        values = {f"spark.{key}": value for key, value in properties.items()}
+        return [{"Classification": "spark-defaults", "Properties": values}]
+
+    mine = settings(b="master", c="master")
+    if kind == "groups":
+        wanted = {"InstanceGroups": [group("MASTER", Configurations=mine)]}
+    else:
+        wanted = {"InstanceFleets": [fleet("MASTER", 1, Configurations=mine)]}
+    made = make_cluster(Instances=wanted, Configurations=settings(a="cluster", b="cluster"))
+    lines = run_step("bash", "-c", "grep '^spark.[abc]=' $SPARK_CONF_DIR/spark-defaults.conf", cluster=made)
+    assert dict(line.split("=") for line in lines.stdout.splitlines()) == {
+        "spark.a": "cluster",
+        "spark.b": "master",
+        "spark.c": "master",
+    }
+
+
 def test_make_cluster_takes_groups(make_cluster):
     made = make_cluster(Instances={"InstanceGroups": [group("MASTER"), group("CORE", 2)]})
     assert len(instances(made)) == 3

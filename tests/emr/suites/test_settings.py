@@ -245,7 +245,12 @@ def test_why_a_cluster_ended():
         "Code": "STEP_FAILURE",
         "Message": "Shut down as step failed",
     }
+    (flow,) = emr.describe_job_flows(JobFlowIds=[failed])["JobFlows"]
+    assert flow["ExecutionStatusDetail"]["State"] == "FAILED"
     done = start(keep=False, Steps=[bash("true")])
+    until(done, "TERMINATING")
+    (flow,) = emr.describe_job_flows(JobFlowIds=[done], JobFlowStates=["SHUTTING_DOWN"])["JobFlows"]
+    assert flow["ExecutionStatusDetail"]["State"] == "SHUTTING_DOWN"
     assert until(done, "TERMINATED")["StateChangeReason"] == {
         "Code": "ALL_STEPS_COMPLETED",
         "Message": "Steps completed",
