@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 VENV35 := .venv-spark35
+CLIENTS := .venv-clients
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
@@ -19,12 +20,12 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test-spark4: $(VENV)/.ready
+test-spark4: $(VENV)/.ready $(CLIENTS)/.ready
 	@scripts/ensure-java
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 # The part that touches Spark, under the Spark of emr-7.x.
-test-spark35: $(VENV35)/.ready
+test-spark35: $(VENV35)/.ready $(CLIENTS)/.ready
 	@scripts/ensure-java
 	$(VENV35)/bin/pytest -m spark $(PYTEST_ARGS)
 
@@ -50,5 +51,12 @@ $(VENV35)/.ready: pyproject.toml
 	$(VENV35)/bin/pip install --quiet --editable '.[spark]' 'pyspark==3.5.*' --group test-spark35 --group demo
 	@touch $@
 
+# Other people's programs, which find our EMR by the environment alone; nothing of ours is in it.
+$(CLIENTS)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --upgrade pip
+	$(CLIENTS)/bin/pip install --quiet --group clients
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV35) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV35) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache

@@ -143,3 +143,12 @@ def test_a_bucket_may_stand_before_the_host(endpoint: Endpoint) -> None:
     }
     connection.request("GET", "/a/b.txt", headers=headers)
     assert connection.getresponse().read() == b"found"
+
+
+def test_the_policies_that_aws_itself_made_can_be_attached(start_endpoint: Start) -> None:
+    iam = start_endpoint().client("iam")
+    iam.create_role(RoleName="EMR_DefaultRole", AssumeRolePolicyDocument='{"Version": "2012-10-17"}')
+    arn = "arn:aws:iam::aws:policy/service-role/AmazonElasticMapReduceRole"
+    iam.attach_role_policy(RoleName="EMR_DefaultRole", PolicyArn=arn)
+    attached = iam.list_attached_role_policies(RoleName="EMR_DefaultRole")["AttachedPolicies"]
+    assert [policy["PolicyArn"] for policy in attached] == [arn]

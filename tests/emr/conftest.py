@@ -1,3 +1,3 @@
-"""The suites run by themselves in a session, not as tests of this project."""
+"""The suites and the clients' projects run by themselves in a session, not as tests of this project."""
 
-collect_ignore = ["suites"]
+collect_ignore = ["clients", "suites"]

@@ -133,6 +133,8 @@ def _choose_moto_settings(environ: Any) -> None:
     environ["S3_IGNORE_SUBDOMAIN_BUCKETNAME"] = "true"
     # No browser talks to us. Without this every answer would let any web page read it.
     environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
+    # On AWS the policies of AWS's own are there, and tools attach them to the roles that they make for EMR.
+    environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
 
 
 def _make_server(fd: int, settings: EndpointSettings) -> Any:

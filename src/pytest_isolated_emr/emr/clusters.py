@@ -34,6 +34,9 @@ TERMINATING, TERMINATED, TERMINATED_WITH_ERRORS = "TERMINATING", "TERMINATED", "
 
 #: https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-work-with-steps.html
 MAX_ACTIVE_STEPS = 256
+#: How long a cluster that is to end with its steps stays STARTING while it has none, in seconds. Instances of EMR take
+#: minutes to start, and clients such as mrjob count on it: they add the first step only when the cluster is made.
+FIRST_STEP_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -239,6 +242,9 @@ class Cluster(MotoCluster):  # type: ignore[misc]
         ]
         asked = [*(self.request.get("Configurations") or ()), *of_master]
         self._files.make(spark, asked, self.release_label)
+        self.wait_for(
+            lambda: bool(self.steps) or self.is_ending or not self.auto_terminate, FIRST_STEP_SECONDS
+        )
 
     def _bootstrap(self) -> None:
         actions = self.request.get("BootstrapActions") or ()

@@ -27,16 +27,8 @@ _HADOOP_SITES = (
 _ENV_FILES = ("spark-env", "hadoop-env", "yarn-env", "hive-env")
 #: Spark's since emr-6.8; ``spark-log4j`` before it was for another library, in words that this one does not know.
 _LOG4J2 = "spark-log4j2"
-#: What a classification's lines are merged with: Spark's own defaults (its ``log4j2-defaults.properties``).
-_LOG4J2_DEFAULTS = {
-    "rootLogger.level": "info",
-    "rootLogger.appenderRef.stdout.ref": "console",
-    "appender.console.type": "Console",
-    "appender.console.name": "console",
-    "appender.console.target": "SYSTEM_ERR",
-    "appender.console.layout.type": "PatternLayout",
-    "appender.console.layout.pattern": "%d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex",
-}
+#: Lines of Log4j 1 in it, ``log4j.rootCategory`` for example: Log4j 2 passes over them in old versions, and fails in new ones.
+_LOG4J_1_PREFIX = "log4j."
 
 
 @dataclass
@@ -45,7 +37,7 @@ class AppliedConfigurations:
 
     :param spark: settings of Spark, Hadoop's among them.
     :param variables: of the commands' environment.
-    :param log4j2: lines of a ``log4j2.properties``.
+    :param log4j2: lines of a ``log4j2.properties``, to be laid over Spark's own.
     :param left_out: settings that would lead out of the session.
     :param without_effect: settings and classifications of what is not here.
     """
@@ -77,7 +69,9 @@ def apply(configurations: Sequence[dict[str, Any]]) -> AppliedConfigurations:
             for nested in configuration.get("Configurations") or []:
                 applied.variables |= {k: str(v) for k, v in (nested.get("Properties") or {}).items()}
         elif name == _LOG4J2:
-            applied.log4j2 |= values
+            of_log4j_1 = [key for key in values if key.startswith(_LOG4J_1_PREFIX)]
+            applied.without_effect += of_log4j_1
+            applied.log4j2 |= {key: value for key, value in values.items() if key not in of_log4j_1}
         else:
             applied.without_effect.append(name)
     for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"):
@@ -94,10 +88,9 @@ def write_log4j2(path: Path, lines: dict[str, str]) -> None:
     """Write a ``log4j2.properties``.
 
     :param path: the file.
-    :param lines: settings over Spark's own.
+    :param lines: its settings.
     """
-    merged = _LOG4J2_DEFAULTS | lines
-    path.write_text("".join(f"{key} = {value}\n" for key, value in merged.items()), encoding="utf-8")
+    path.write_text("".join(f"{key} = {value}\n" for key, value in lines.items()), encoding="utf-8")
 
 
 def _add(applied: AppliedConfigurations, settings: dict[str, str]) -> None:

@@ -63,11 +63,14 @@ def test_spark_log4j2(make_cluster, run_step, logging_job):
         "logger.mine.name": "com.example",
         "logger.mine.level": "warn",
         "appender.console.layout.pattern": "MINE %p %m%n",
+        # Of Log4j 1, as many requests still have it.
+        "log4j.rootCategory": "DEBUG, console",
     }
     configured = make_cluster(Configurations=[{"Classification": "spark-log4j2", "Properties": lines}])
     result = run_step("spark-submit", logging_job, cluster=configured)
     assert "MINE WARN a warning of mine" in result.stderr
     assert "an info of mine" not in result.stderr
+    assert "log4j.rootCategory: of EMR's instances, without effect here" in said_by(result)
     # The rest is as Spark has it.
     assert "MINE INFO Running Spark version" in re.sub("SparkContext: ", "", result.stderr)
 

@@ -327,6 +327,21 @@ def test_termination_protection(cluster):
         emr.add_job_flow_steps(JobFlowId=made, Steps=[bash("true")])
 
 
+def test_a_cluster_of_steps_alone_takes_its_first_one_after_it_was_made(marks):
+    made = start(keep=False)
+    assert cluster_status(made)["State"] == "STARTING"
+    # What instances of EMR take minutes for, and less than the time that there is for it.
+    time.sleep(2)
+    emr.add_job_flow_steps(JobFlowId=made, Steps=[bash(f"touch {marks}/ran")])
+    assert end_of_cluster(made)["StateChangeReason"]["Code"] == "ALL_STEPS_COMPLETED"
+    assert (marks / "ran").exists()
+
+
+def test_a_cluster_of_steps_alone_without_any_ends_all_the_same():
+    made = start(keep=False)
+    assert end_of_cluster(made)["StateChangeReason"]["Code"] == "ALL_STEPS_COMPLETED"
+
+
 def test_keep_alive_can_be_taken_away():
     made = start()
     until(lambda: cluster_status(made), "WAITING")

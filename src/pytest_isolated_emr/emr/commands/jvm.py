@@ -46,6 +46,8 @@ def spark_command(
     if context.spark.class_data and settings.get("spark.driver.extraClassPath") == context.spark.class_path:
         options.append(f"-XX:SharedArchiveFile={context.spark.class_data}")
     if (conf / "log4j2.properties").is_file():
-        options.append(f"-Dlog4j2.configurationFile={conf / 'log4j2.properties'}")
+        # Later files are laid over earlier ones (Log4j 2's manual, "Composite Configuration").
+        files = ("classpath:org/apache/spark/log4j2-defaults.properties", str(conf / "log4j2.properties"))
+        options.append(f"-Dlog4j2.configurationFile={','.join(files)}")
     # Before the launcher's own, over which the user's win.
     return [command[0], *options, *command[1:]]
