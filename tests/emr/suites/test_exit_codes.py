@@ -10,6 +10,13 @@ import pytest
 
 SUBMIT = Path(os.environ.get("SPARK_HOME", Path(pyspark.__file__).parent)) / "bin" / "spark-submit"
 WITH_SPARK = "from pyspark.sql import SparkSession\nspark = SparkSession.builder.getOrCreate()\n"
+ENDS_ITS_PARENT = """
+import os, signal, time
+parent = os.getppid()
+os.kill(parent, signal.SIGTERM)
+while os.getppid() == parent:
+    time.sleep(0.01)
+"""
 
 
 @pytest.mark.parametrize(
@@ -28,7 +35,7 @@ WITH_SPARK = "from pyspark.sql import SparkSession\nspark = SparkSession.builder
             "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)", 143, id="SIGTERM to the driver"
         ),
         pytest.param(
-            "import os, signal\nos.kill(os.getppid(), signal.SIGTERM)\nimport time\ntime.sleep(600)",
+            ENDS_ITS_PARENT,
             143,
             id="SIGTERM to spark-submit",
         ),
