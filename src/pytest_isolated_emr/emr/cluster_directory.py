@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+#: Where a command of a cluster finds the cluster's directory.
+DIRECTORY_VARIABLE = "ISOLATED_EMR_CLUSTER_DIRECTORY"
+#: The description of its Spark there.
+SPARK_FILE = "spark.json"
+
 
 def directory_of(session_directory: Path, cluster_id: str) -> Path:
     """Return the directory of a cluster.
@@ -21,6 +26,14 @@ def logs_of(session_directory: Path, cluster_id: str) -> Path:
     :param cluster_id: the cluster.
     """
     return directory_of(session_directory, cluster_id) / "logs"
+
+
+def hdfs_directory(cluster: Path) -> Path:
+    """Return the directory that stands for HDFS.
+
+    :param cluster: the cluster's directory.
+    """
+    return cluster / "hdfs"
 
 
 def applications_of(session_directory: Path, cluster_id: str, step_id: str) -> list[str]:

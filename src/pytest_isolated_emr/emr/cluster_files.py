@@ -10,24 +10,20 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from pytest_isolated_emr.emr import configurations, driver, releases
-from pytest_isolated_emr.emr.cluster_directory import applications_of, directory_of, logs_of
+from pytest_isolated_emr.emr.cluster_directory import (
+    DIRECTORY_VARIABLE,
+    SPARK_FILE,
+    applications_of,
+    directory_of,
+    hdfs_directory,
+    logs_of,
+)
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.emr.programs import make_programs
 from pytest_isolated_emr.spark import properties
 
-#: Where a command of a cluster finds it.
-DIRECTORY_VARIABLE = "ISOLATED_EMR_CLUSTER_DIRECTORY"
-SPARK_FILE = "spark.json"
 #: The directory of the module that Python drivers of steps run first.
 _DRIVER = str(Path(driver.__file__).parent)
-
-
-def hdfs_directory(cluster: Path) -> Path:
-    """Return the directory that stands for HDFS.
-
-    :param cluster: the cluster's directory.
-    """
-    return cluster / "hdfs"
 
 
 class ClusterFiles:

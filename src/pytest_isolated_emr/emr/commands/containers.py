@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from pytest_isolated_emr.emr.cluster_directory import applications_file
-from pytest_isolated_emr.emr.cluster_files import SPARK_FILE
+from pytest_isolated_emr.emr.cluster_directory import SPARK_FILE, applications_file
 
 
 @dataclass(frozen=True)

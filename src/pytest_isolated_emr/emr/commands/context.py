@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_isolated_emr.emr.cluster_files import DIRECTORY_VARIABLE, SPARK_FILE
+from pytest_isolated_emr.emr.cluster_directory import DIRECTORY_VARIABLE, SPARK_FILE
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
-from pytest_isolated_emr.emr.cluster_files import hdfs_directory
+from pytest_isolated_emr.emr.cluster_directory import hdfs_directory
 from pytest_isolated_emr.emr.commands.s3_files import is_remote
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from pytest_isolated_emr.emr.cluster_files import DIRECTORY_VARIABLE
+from pytest_isolated_emr.emr.cluster_directory import DIRECTORY_VARIABLE
 from pytest_isolated_emr.emr.programs import program_of
 
 #: Options of sudo that take a value.

@@ -1,4 +1,7 @@
-"""What is done to PySpark in a step's driver: the same as in the tests' own process, see ``spark.runtime``."""
+"""What is done to PySpark in a step's driver: the same as in the tests' own process, see ``spark.runtime``.
+
+It runs in whatever Python a step has: what it imports, imports nothing but the standard library.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from pytest_isolated_emr.emr.cluster_directory import DIRECTORY_VARIABLE, SPARK_FILE
 from pytest_isolated_emr.spark import user_settings
 
 
@@ -46,8 +50,7 @@ def patch_context(module: Any) -> None:
 
 
 def _of_the_cluster() -> dict[str, str]:
-    # The variable and the file are named in emr.cluster_files, which imports what a step's Python may not have.
-    described = Path(os.environ["ISOLATED_EMR_CLUSTER_DIRECTORY"], "spark.json").read_text(encoding="utf-8")
+    described = Path(os.environ[DIRECTORY_VARIABLE], SPARK_FILE).read_text(encoding="utf-8")
     settings: dict[str, str] = json.loads(described)["properties"]
     return settings
 
