@@ -56,7 +56,7 @@ def cluster(described: Cluster) -> dict[str, Any]:
         },
         "InstanceCollectionType": "INSTANCE_FLEET" if described.fleets else "INSTANCE_GROUP",
         **{key: request[key] for key in _REPEATED if key in request},
-        **({"LogUri": described.log_uri} if described.log_uri else {}),
+        **({"LogUri": log_uri(described)} if described.log_uri else {}),
         "AutoTerminate": described.auto_terminate,
         "TerminationProtected": described.termination_protected,
         "UnhealthyNodeReplacement": described.unhealthy_node_replacement,
@@ -72,6 +72,17 @@ def cluster(described: Cluster) -> dict[str, Any]:
         "StepConcurrencyLevel": described.step_concurrency_level,
         "PlacementGroups": request.get("PlacementGroupConfigs") or [],
     }
+
+
+def log_uri(described: Cluster) -> str | None:
+    """Return where a cluster's logs go, in the words of EMR, whose file system has the old name of the scheme.
+
+    Clients know that: Terraform's provider takes ``s3n`` for ``s3`` when it compares, Dagster when it reads logs.
+
+    :param described: the cluster.
+    """
+    asked: str | None = described.log_uri
+    return f"s3n://{asked.removeprefix('s3://')}" if asked and asked.startswith("s3://") else asked
 
 
 def cluster_summary(described: Cluster) -> dict[str, Any]:

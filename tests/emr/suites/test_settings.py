@@ -166,7 +166,7 @@ def test_settings_that_are_told_again():
         CustomAmiId="ami-1",
     )
     described = describe(made)
-    assert described["LogUri"] == "s3://logs/emr/"
+    assert described["LogUri"] == "s3n://logs/emr/"
     assert described["EbsRootVolumeSize"] == 20
     assert described["Configurations"] == [
         {"Classification": "spark-defaults", "Properties": {"spark.x": "1"}}

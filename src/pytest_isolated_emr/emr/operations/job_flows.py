@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_isolated_emr.emr import clusters, steps
+from pytest_isolated_emr.emr import clusters, describe, steps
 from pytest_isolated_emr.emr.clusters import Cluster
 from pytest_isolated_emr.emr.instances import CORE, MASTER, InstanceGroup, Life
 from pytest_isolated_emr.emr.models import EmrBackend
@@ -46,7 +46,7 @@ def _describe(cluster: Cluster) -> dict[str, Any]:
         described = {
             "JobFlowId": cluster.id,
             "Name": cluster.name,
-            "LogUri": cluster.log_uri,
+            "LogUri": describe.log_uri(cluster),
             "AmiVersion": request.get("AmiVersion"),
             "ExecutionStatusDetail": {
                 "State": _state(cluster),

@@ -122,7 +122,7 @@ def own_tmpdir(tmp_path, monkeypatch):
 
 def test_describe_cluster(cluster, bucket):
     described = emr("describe-cluster", "--cluster-id", cluster)["Cluster"]
-    assert (described["Name"], described["LogUri"]) == ("shorthand", f"s3://{bucket}/logs/")
+    assert (described["Name"], described["LogUri"]) == ("shorthand", f"s3n://{bucket}/logs/")
     assert (described["ServiceRole"], described["EbsRootVolumeSize"]) == ("EMR_DefaultRole", 32)
     assert described["Ec2InstanceAttributes"]["IamInstanceProfile"] == "EMR_EC2_DefaultRole"
     assert described["Ec2InstanceAttributes"]["AdditionalMasterSecurityGroups"] == ["sg-1", "sg-2"]
