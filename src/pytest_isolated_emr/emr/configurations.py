@@ -29,6 +29,17 @@ _ENV_FILES = ("spark-env", "hadoop-env", "yarn-env", "hive-env")
 _LOG4J2 = "spark-log4j2"
 #: Lines of Log4j 1 in it, ``log4j.rootCategory`` for example: Log4j 2 passes over them in old versions, and fails in new ones.
 _LOG4J_1_PREFIX = "log4j."
+#: Spark's root logger and its appender, which lines such as ``appender.console.layout.pattern`` speak of: a file with such
+#: a line alone is none to Log4j, also where it is laid over a whole one.
+_LOG4J2_CONSOLE = {
+    "rootLogger.level": "info",
+    "rootLogger.appenderRef.stdout.ref": "console",
+    "appender.console.type": "Console",
+    "appender.console.name": "console",
+    "appender.console.target": "SYSTEM_ERR",
+    "appender.console.layout.type": "PatternLayout",
+    "appender.console.layout.pattern": "%d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex",
+}
 
 
 @dataclass
@@ -90,7 +101,8 @@ def write_log4j2(path: Path, lines: dict[str, str]) -> None:
     :param path: the file.
     :param lines: its settings.
     """
-    path.write_text("".join(f"{key} = {value}\n" for key, value in lines.items()), encoding="utf-8")
+    whole = _LOG4J2_CONSOLE | lines
+    path.write_text("".join(f"{key} = {value}\n" for key, value in whole.items()), encoding="utf-8")
 
 
 def _add(applied: AppliedConfigurations, settings: dict[str, str]) -> None:
