@@ -228,12 +228,13 @@ def test_two_sessions_on_a_cluster(cluster, session, scratch):
 
 
 def test_a_session_is_busy_while_operations_run(cluster, session, tmp_path):
-    go = tmp_path / "go"
+    begun, go = tmp_path / "begun", tmp_path / "go"
     code = f"""
 from pyspark.sql.functions import udf
 @udf("int")
 def wait(value):
     import os, time
+    open({str(begun)!r}, "w").close()
     while not os.path.exists({str(go)!r}):
         time.sleep(0.02)
     return 1
@@ -241,8 +242,14 @@ print(spark.range(1).select(wait("id")).collect()[0][0])
 """
     client = connect(url_of(cluster, session), code)
     try:
-        until(lambda: describe(cluster, session), "BUSY")
-        assert "IdleSince" not in describe(cluster, session)
+        # Calls before that one are over in a moment, with idle ones between them.
+        deadline = time.monotonic() + 120
+        while not begun.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        seen = describe(cluster, session)
+        assert seen["State"] == "BUSY"
+        assert "IdleSince" not in seen
     finally:
         go.touch()
         stdout, stderr = client.communicate(timeout=120)
