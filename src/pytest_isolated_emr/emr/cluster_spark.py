@@ -20,7 +20,7 @@ class ClusterSpark:
     :param properties: its settings, the session's S3 among them; secrets too.
     :param directory: the directory that the settings' own files are in; a cluster has them in its own instead.
     :param class_path: of the jars that Spark lacks, in the form of ``spark.driver.extraClassPath``.
-    :param class_data: the archive of classes for that class path, or None.
+    :param class_options: Java options by which a JVM with that class path has its classes sooner.
     :param environ: the environment of the session's owner, the session's AWS among it.
     :param jar_cache: the directory of the cache for jars of packages.
     :param repositories: roots of Maven repositories to use in the place of Maven Central.
@@ -33,7 +33,7 @@ class ClusterSpark:
     properties: dict[str, str] = field(repr=False)
     directory: str
     class_path: str
-    class_data: str | None
+    class_options: list[str]
     environ: dict[str, str] = field(repr=False)
     jar_cache: str
     repositories: list[str]

@@ -52,7 +52,7 @@ def script_variables(spark_home: Path) -> dict[str, str]:
     }
 
 
-def jvm_command(printed: bytes, conf_directory: Path) -> list[str]:
+def jvm_command(printed: bytes, conf_directory: Path, options: Sequence[str] = ()) -> list[str]:
     """Return the command that the launcher printed, without the directory of settings on the class path, and loading
     classes ahead if its options say so.
 
@@ -61,12 +61,13 @@ def jvm_command(printed: bytes, conf_directory: Path) -> list[str]:
 
     :param printed: its output: after an empty line, each argument ends with a null character.
     :param conf_directory: what ``SPARK_CONF_DIR`` was for the launcher.
+    :param options: more options for Java, over which the launcher's, and so the user's, win.
     """
     command = [argument.decode() for argument in printed.partition(b"\0\n")[2].split(b"\0")[:-1]]
     class_path = command.index("-cp") + 1
     kept = [entry for entry in command[class_path].split(os.pathsep) if Path(entry) != conf_directory]
     command[class_path] = os.pathsep.join(kept)
-    return preload.preloaded(command, _MAIN_CLASS)
+    return preload.preloaded([command[0], *options, *command[1:]], _MAIN_CLASS)
 
 
 def read_connection_file(path: Path) -> tuple[int, str]:

@@ -128,7 +128,7 @@ class SparkWiring:
             properties=settings,
             directory=str(session.worker_directory),
             class_path=settings["spark.driver.extraClassPath"],
-            class_data=str(class_data.path) if class_data and class_data.options(settings) else None,
+            class_options=class_data.options(settings) if class_data is not None else [],
             environ=dict(environ),
             jar_cache=str(self._cache),
             repositories=list(self._settings.repositories),

@@ -41,13 +41,11 @@ def spark_command(
         # Its own words are on standard error already.
         sys.exit(printed.returncode)
     conf = context.directory / "conf"
-    command = launch.jvm_command(printed.stdout, conf)
     options = properties.quick_start_options(settings, environ)
-    if context.spark.class_data and settings.get("spark.driver.extraClassPath") == context.spark.class_path:
-        options.append(f"-XX:SharedArchiveFile={context.spark.class_data}")
+    if settings.get("spark.driver.extraClassPath") == context.spark.class_path:
+        options += context.spark.class_options
     if (conf / "log4j2.properties").is_file():
         # Later files are laid over earlier ones (Log4j 2's manual, "Composite Configuration").
         files = ("classpath:org/apache/spark/log4j2-defaults.properties", str(conf / "log4j2.properties"))
         options.append(f"-Dlog4j2.configurationFile={','.join(files)}")
-    # Before the launcher's own, over which the user's win.
-    return [command[0], *options, *command[1:]]
+    return launch.jvm_command(printed.stdout, conf, options)
