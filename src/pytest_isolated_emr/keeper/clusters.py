@@ -17,9 +17,6 @@ from pytest_isolated_emr.backends.base import Backend, CommandRequest
 from pytest_isolated_emr.keeper import messages
 from pytest_isolated_emr.keeper.messages import Message
 
-#: The name by which the endpoint attaches to its keeper, where an xdist worker gives its own.
-ENDPOINT = "endpoint"
-
 
 class ClusterService:
     """Serves the endpoint of one session.

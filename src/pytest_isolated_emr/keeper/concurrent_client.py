@@ -10,8 +10,7 @@ from typing import Any
 
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.keeper import messages
-from pytest_isolated_emr.keeper.clusters import ENDPOINT
-from pytest_isolated_emr.keeper.messages import Message
+from pytest_isolated_emr.keeper.messages import ENDPOINT, Message
 
 
 class ConcurrentKeeperClient:

@@ -21,8 +21,8 @@ from pytest_isolated_emr.aws.endpoint_process import EndpointProcess
 from pytest_isolated_emr.backends import BACKENDS
 from pytest_isolated_emr.backends.base import Backend, SparkRequest
 from pytest_isolated_emr.keeper import messages, teardown
-from pytest_isolated_emr.keeper.clusters import ENDPOINT, ClusterService
-from pytest_isolated_emr.keeper.messages import Message
+from pytest_isolated_emr.keeper.clusters import ClusterService
+from pytest_isolated_emr.keeper.messages import ENDPOINT, Message
 from pytest_isolated_emr.lifecycle.processes import RUN_ID_VARIABLE, ProcessIdentity
 from pytest_isolated_emr.lifecycle.run_id import new_run_id, started_at
 from pytest_isolated_emr.lifecycle.session_directory import KEPT_NAME, SessionDirectory, SessionMetadata

@@ -17,6 +17,8 @@ from typing import Any
 Message = dict[str, Any]
 
 SOCKET_NAME = "keeper.sock"
+#: The name by which the endpoint attaches to its keeper, where an xdist worker gives its own.
+ENDPOINT = "endpoint"
 #: The longest line either side accepts, in bytes. Settings and environments are a few kilobytes.
 MAX_LINE = 16 * 1024 * 1024
 
