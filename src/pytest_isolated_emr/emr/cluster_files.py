@@ -20,6 +20,7 @@ from pytest_isolated_emr.emr.cluster_directory import (
 )
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.emr.programs import make_programs
+from pytest_isolated_emr.lifecycle.private_files import write_private
 from pytest_isolated_emr.spark import properties
 
 #: The directory of the module that Python drivers of steps run first.
@@ -180,10 +181,8 @@ def _write_core_site(path: Path, settings: dict[str, str]) -> None:
     """Write Hadoop's settings for programs that are not Spark's, where only this user can read them."""
     prefix = "spark.hadoop."
     lines = [
-        f"<property><name>{escape(key.removeprefix(prefix))}</name><value>{escape(value)}</value></property>"
+        f"<property><name>{escape(key.removeprefix(prefix))}</name><value>{escape(value)}</value></property>\n"
         for key, value in settings.items()
         if key.startswith(prefix)
     ]
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write("<configuration>\n" + "\n".join(lines) + "\n</configuration>\n")
+    write_private(path, f"<configuration>\n{''.join(lines)}</configuration>\n".encode())

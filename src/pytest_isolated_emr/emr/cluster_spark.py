@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pytest_isolated_emr.lifecycle.private_files import write_private
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,7 @@ class ClusterSpark:
 
         :param path: a new file.
         """
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(self.to_message(), file)
+        write_private(path, json.dumps(self.to_message()).encode())
 
     @classmethod
     def read(cls, path: Path) -> ClusterSpark:

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import signal
 import struct
@@ -24,6 +23,7 @@ from pytest_isolated_emr.emr.cluster_files import ClusterFiles
 from pytest_isolated_emr.emr.commands.containers import Container
 from pytest_isolated_emr.emr.logs import LogUploads
 from pytest_isolated_emr.keeper.concurrent_client import ConcurrentKeeperClient
+from pytest_isolated_emr.lifecycle.private_files import write_private
 
 #: https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-spark-connect-sessions.html ("expire after 1 hour")
 TOKEN_SECONDS = 3600
@@ -80,12 +80,12 @@ class SessionServer:
     def run(self) -> None:
         """Run it to its end; its logs are on S3 then."""
         self._directory.mkdir(mode=0o700)
-        _write_secret(self._directory / "key", self._key)
+        write_private(self._directory / "key", self._key)
         applied = configurations.apply(self._asked)
         notes = [f"{name}: left out, as it would lead out of the session" for name in applied.left_out]
         notes += [f"{name}: without effect here" for name in applied.without_effect]
         described = {"settings": applied.spark, "notes": notes}
-        _write_secret(self._directory / "session.json", json.dumps(described).encode())
+        write_private(self._directory / "session.json", json.dumps(described).encode())
         container = Container.make(self._files.path, "")
         container.logs.mkdir(parents=True, mode=0o700)
         stderr = container.logs / "stderr"
@@ -156,12 +156,6 @@ def _end_reason(reply: dict[str, Any], stderr: Path) -> str:
     # Java's own complaints about its options take several lines.
     words = reasons[-1] if reasons else " ".join(lines[-3:])
     return f"The Spark Connect server ended with exit code {returncode}: {words}"
-
-
-def _write_secret(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
 
 
 def _read(path: Path) -> str:
