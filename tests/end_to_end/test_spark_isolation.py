@@ -21,6 +21,7 @@ from pyspark.sql.types import IntegerType
 def wider(spark_session):
     """What a wider fixture made stays."""
     spark_session.range(7).write.saveAsTable("wide")
+    spark_session.sparkContext._jsc.hadoopConfiguration().set("set.by.wider", "wide")
     frame = spark_session.range(11).cache()
     frame.count()
     return frame
@@ -35,6 +36,11 @@ def test_leaves_things(spark, wider, scratch):
     spark.sql("USE left_database")
     spark.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
     spark.udf.register("left_udf", lambda x: x + 1, IntegerType())
+    hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+    hadoop.set("left.setting", "left")
+    hadoop.set("io.file.buffer.size", "12345")
+    hadoop.unset("hadoop.tmp.dir")
+    spark.sparkContext.setLocalProperty("left.property", "left")
     left = spark.range(99).cache()
     left.count()
     spark.sparkContext.parallelize([1, 2]).cache().count()
@@ -49,6 +55,12 @@ def test_sees_none_of_them(spark, wider):
         table.name for table in spark.catalog.listTables("global_temp")] == ["wide"]
     assert spark.conf.get("spark.sql.session.timeZone") != "Asia/Tokyo"
     assert not [function for function in spark.catalog.listFunctions() if function.name == "left_udf"]
+    hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+    assert hadoop.get("left.setting") is None
+    assert hadoop.get("io.file.buffer.size") == "65536"
+    assert hadoop.get("hadoop.tmp.dir") is not None
+    assert hadoop.get("set.by.wider") == "wide"
+    assert spark.sparkContext.getLocalProperty("left.property") is None
     assert spark._jsparkSession.sharedState().activeStreamingQueries().isEmpty()
     # The one of the wider fixture.
     assert len(spark._jsc.getPersistentRDDs()) == 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_isolated_emr.spark.redirect import SHARED_SPARK_CLASS
+from pytest_isolated_emr.spark.redirect import CONTEXT_SETTINGS_CLASS, SHARED_SPARK_CLASS
 
 
 class SessionIsolation:
@@ -25,6 +25,7 @@ class SessionIsolation:
         state = shared._jsparkSession.sharedState()
         self._state, self._context = state, shared._jsc.sc()
         self._describe = getattr(shared._jvm, SHARED_SPARK_CLASS).describe
+        self._settings_of = getattr(shared._jvm, CONTEXT_SETTINGS_CLASS)
         self._streams = state.activeStreamingQueries()
         self._cache = _Cache(state.cacheManager())
         # By its whole name: step by step, the JVM would look for a class org, org.apache, ... in every jar.
@@ -37,9 +38,9 @@ class SessionIsolation:
 
         Its settings, temporary views, functions and current database are new. Tables, databases, global views,
         cached data, RDDs and streams that appear meanwhile are removed at the end; those that were there before
-        stay.
+        stay. The context's Hadoop settings and local properties are put back.
         """
-        before = self._belongings()
+        before, settings = self._belongings(), self._settings_of(self._context)
         session = self.shared.newSession()
         previous = _current(self.shared)
         self._make_current(session, session)
@@ -48,6 +49,7 @@ class SessionIsolation:
         finally:
             if _is_alive(self.shared):
                 self._remove_newer(before, session)
+                settings.restore()
                 self._make_current(*previous)
 
     def _belongings(self) -> _Belongings:

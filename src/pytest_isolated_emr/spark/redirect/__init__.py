@@ -37,6 +37,9 @@ FILE_CONTEXT_CLASS = "isolatedemr.S3FileContext"
 #: The class that tells :mod:`pytest_isolated_emr.spark.isolation` what sessions share.
 SHARED_SPARK_CLASS = "isolatedemr.SharedSpark"
 
+#: The class that keeps for it the settings of the context.
+CONTEXT_SETTINGS_CLASS = "isolatedemr.ContextSettings"
+
 #: By the SDK's major version: the class, and the file by which the SDK finds it.
 _BY_SDK = {
     1: ("RedirectHandler", "com/amazonaws/global/handlers/request.handler2s"),
@@ -63,7 +66,8 @@ def build_redirect(
     """
     name, service_file = _BY_SDK[sdk]
     sources = [
-        _SOURCES / f"{source}.java" for source in (name, "S3FileContext", "SharedSpark", "PreloadedMain")
+        _SOURCES / f"{source}.java"
+        for source in (name, "S3FileContext", "SharedSpark", "ContextSettings", "PreloadedMain")
     ]
     try:
         compile_jar(
