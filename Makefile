@@ -6,6 +6,8 @@ VENV35 := .venv-spark35
 CLIENTS := .venv-clients
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+# Tests mostly wait for processes that they start; they differ much in how long they take.
+TEST_ARGS := -n 2 --dist worksteal
 
 .PHONY: demo test lint test-spark4 test-spark35 bench class-lists clean
 
@@ -22,12 +24,12 @@ lint: $(VENV)/.ready
 
 test-spark4: $(VENV)/.ready $(CLIENTS)/.ready
 	@scripts/ensure-java
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest $(TEST_ARGS) $(PYTEST_ARGS)
 
 # The part that touches Spark, under the Spark of emr-7.x.
 test-spark35: $(VENV35)/.ready $(CLIENTS)/.ready
 	@scripts/ensure-java
-	$(VENV35)/bin/pytest -m spark $(PYTEST_ARGS)
+	$(VENV35)/bin/pytest -m spark $(TEST_ARGS) $(PYTEST_ARGS)
 
 bench: $(VENV)/.ready
 	@scripts/ensure-java

@@ -32,7 +32,7 @@ def command(*arguments):
 
 
 def environ(home):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTEST_"))}
     return kept | {"ISOLATED_EMR_HOME": str(home), "COLUMNS": "200"}
 
 
