@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -92,15 +93,15 @@ def emr_cluster(request: pytest.FixtureRequest) -> str:
 def make_cluster(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]:
     """A factory of EMR clusters for this test: it takes RunJobFlow's arguments and returns a cluster's id."""
     clusters = _run(request).tests_clusters
-    made: list[str] = []
+    # Past the failure of one, the others are ended too.
+    with ExitStack() as made:
 
-    def make(**run_job_flow: Any) -> str:
-        made.append(clusters.make_cluster(**run_job_flow))
-        return made[-1]
+        def make(**run_job_flow: Any) -> str:
+            cluster_id = clusters.make_cluster(**run_job_flow)
+            made.callback(clusters.terminate, cluster_id)
+            return cluster_id
 
-    yield make
-    for cluster_id in made:
-        clusters.terminate(cluster_id)
+        yield make
 
 
 @pytest.fixture

@@ -32,16 +32,19 @@ class KeptLogs:
     def keep(self) -> list[str]:
         """Copy all logs, and return lines for the summary."""
         self._session.client.request("keep")
-        logs = self._session.directory / "logs"
-        lines = [f"kept: logs: {self._copy(logs)}"]
+        lines = [self._copy("logs", self._session.directory / "logs")]
         for logs in sorted(self._session.directory.glob("clusters/j-*/logs")):
-            lines.append(f"kept: logs of the EMR cluster {logs.parent.name}: {self._copy(logs)}")
+            lines.append(self._copy(f"logs of the EMR cluster {logs.parent.name}", logs))
         return lines
 
-    def _copy(self, logs: Path) -> Path:
+    def _copy(self, what: str, logs: Path) -> str:
         kept = self._kept(logs)
-        shutil.copytree(logs, kept)
-        return kept
+        try:
+            shutil.copytree(logs, kept)
+        except OSError as error:
+            # The disk may be full, or a step may still be writing.
+            return f"not all kept: {what}: {kept}: {error}"
+        return f"kept: {what}: {kept}"
 
     def _kept(self, log: Path) -> Path:
         kind, *rest = log.relative_to(self._session.directory).parts

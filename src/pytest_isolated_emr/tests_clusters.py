@@ -93,11 +93,14 @@ class TestsClusters:
         return cluster_id
 
     def terminate(self, cluster_id: str) -> None:
-        """End a cluster, and do not wait for it.
+        """End a cluster, also a protected one, and do not wait for it.
 
         :param cluster_id: its id.
         """
-        self._emr().terminate_job_flows(JobFlowIds=[cluster_id])
+        emr = self._emr()
+        if emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["TerminationProtected"]:
+            emr.set_termination_protection(JobFlowIds=[cluster_id], TerminationProtected=False)
+        emr.terminate_job_flows(JobFlowIds=[cluster_id])
 
     def run_step(self, cluster_id: str, *command: str, name: str = "", check: bool = True) -> StepResult:
         """Run a command as a step, wait for its end, and return what it printed.

@@ -17,7 +17,8 @@ SUITES = Path(__file__).parent / "suites"
 
 
 @pytest.mark.parametrize(
-    "suite", ["test_life", "test_programs", "test_bad_luck", "test_instances", "test_settings"]
+    "suite",
+    ["test_life", "test_programs", "test_bad_luck", "test_moments", "test_instances", "test_settings"],
 )
 def test_what_needs_no_spark(project, run_pytest, suite):
     shutil.copy(SUITES / f"{suite}.py", project)
@@ -29,7 +30,7 @@ def test_what_needs_no_spark(project, run_pytest, suite):
 @pytest.mark.spark
 @pytest.mark.parametrize(
     ("suite", "count"),
-    [("test_spark", 6), ("test_exit_codes", 9), ("test_hard_coded", 6), ("test_configurations", 5)],
+    [("test_spark", 6), ("test_exit_codes", 9), ("test_hard_coded", 6), ("test_configurations", 6)],
 )
 def test_what_runs_spark(project, run_pytest, suite, count):
     shutil.copy(SUITES / f"{suite}.py", project)
@@ -129,6 +130,37 @@ def test_it(aws_client, emr_cluster, isolated_emr, tmp_path):
         emr.describe_cluster(ClusterId=emr_cluster)
 """
     )
+    run_pytest("--isolated-emr").assert_passed(1)
+
+
+def test_a_daemon_that_hides_its_environment_ends_with_the_session(project, run_pytest):
+    (project / "test_it.py").write_text(
+        """
+def test_it(run_step):
+    daemon = run_step("bash", "-c", "setsid env -i sleep 1000 > /dev/null 2>&1 & echo $!")
+    print("DAEMON", daemon.stdout.strip())
+"""
+    )
+    finished = run_pytest("--isolated-emr", "-s")
+    finished.assert_passed(1)
+    pid = int(re.search(r"DAEMON (\d+)", finished.output)[1])
+    with contextlib.suppress(psutil.NoSuchProcess):
+        assert psutil.Process(pid).cmdline() != ["sleep", "1000"]
+
+
+def test_a_cluster_of_an_import_can_be_ended_before_spark_is_known(project, run_pytest):
+    (project / "conftest.py").write_text(
+        """
+import boto3
+emr = boto3.client("emr")
+instances = {"MasterInstanceType": "m5.xlarge", "InstanceCount": 1, "KeepJobFlowAliveWhenNoSteps": True}
+roles = {"JobFlowRole": "r", "ServiceRole": "r"}
+made = emr.run_job_flow(Name="n", ReleaseLabel="emr-7.10.0", Instances=instances, **roles)["JobFlowId"]
+emr.terminate_job_flows(JobFlowIds=[made])
+emr.get_waiter("cluster_terminated").wait(ClusterId=made)
+"""
+    )
+    (project / "test_it.py").write_text("def test_it():\n    pass\n")
     run_pytest("--isolated-emr").assert_passed(1)
 
 

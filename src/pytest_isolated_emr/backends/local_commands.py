@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 from collections.abc import Iterable
 
@@ -35,9 +36,16 @@ class LocalCommands:
         self._variables = variables
         self._running: dict[tuple[str, str], Child] = {}
         self._clusters: set[str] = set()
+        self._ended: set[str] = set()
+        self._is_closed = False
 
     async def run(self, request: CommandRequest) -> int:
-        """Run a command to its end, and return its exit code, negative for a signal."""
+        """Run a command to its end, and return its exit code, negative for a signal.
+
+        One that comes after its cluster's end, as its files were fetched meanwhile, is not started.
+        """
+        if self._is_over(request.cluster):
+            return -signal.SIGKILL
         key = (request.cluster, request.name)
         self._clusters.add(request.cluster)
         with request.stdout.open("ab") as output:
@@ -52,6 +60,9 @@ class LocalCommands:
                 stdout=output.fileno(),
             )
         self._running[key] = child
+        if self._is_over(request.cluster):
+            # It was being started while all others were looked for.
+            await self.end(*key)
         try:
             return await child.wait()
         finally:
@@ -76,7 +87,8 @@ class LocalCommands:
         return True
 
     async def end_cluster(self, cluster: str) -> list[str]:
-        """End all that a cluster's commands started, and return what could not be ended."""
+        """End all that a cluster's commands started, start none from now on, and return what could not be ended."""
+        self._ended.add(cluster)
         if cluster not in self._clusters:
             return []
         # More than its children: a daemon that a bootstrap action started has the keeper for its parent.
@@ -84,12 +96,19 @@ class LocalCommands:
         commands = {child.identity for child in self._running.values()}
         left = await asyncio.to_thread(end_tree, found, 0.0)
         _reap(set(found) - commands)
+        if not left:
+            # There may be hundreds in a run, and each look goes through all processes of the machine.
+            self._clusters.discard(cluster)
         return [f"process {identity.pid} of {cluster}" for identity in left]
 
     async def close(self) -> list[str]:
-        """End the commands of all clusters, and return what could not be ended."""
-        results = [await self.end_cluster(cluster) for cluster in self._clusters]
+        """End the commands of all clusters, start none from now on, and return what could not be ended."""
+        self._is_closed = True
+        results = [await self.end_cluster(cluster) for cluster in list(self._clusters)]
         return [problem for problems in results for problem in problems]
+
+    def _is_over(self, cluster: str) -> bool:
+        return self._is_closed or cluster in self._ended
 
 
 def _reap(orphans: Iterable[ProcessIdentity]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import site
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -79,16 +79,22 @@ class ClusterFiles:
         described = spark.to_message() | {"properties": settings, "environ": {}}
         ClusterSpark.from_message(described).write(self.path / SPARK_FILE)
         own = self._variables(spark)
-        self.variables = spark.environ | own | applied.variables
-        if "PYTHONPATH" in applied.variables:
-            self.variables["PYTHONPATH"] = os.pathsep.join(
-                [own["PYTHONPATH"], applied.variables["PYTHONPATH"]]
-            )
+        self.variables = spark.environ | own
+        self.variables = self.variables_with(applied.variables)
         self.notes = [f"{name}: left out, as it would lead out of the session" for name in applied.left_out]
         self.notes += [f"{name}: of EMR's instances, without effect here" for name in applied.without_effect]
         release = releases.known().get(release_label or "")
         if release is not None and not release.runs(spark.version):
             self.notes.append(f"{release.label} has Spark {release.spark}; this is Spark {spark.version}")
+
+    def variables_with(self, asked: Mapping[str, str]) -> dict[str, str]:
+        """Return the variables of the cluster's commands, and more.
+
+        :param asked: those; a ``PYTHONPATH`` among them comes after the cluster's own.
+        """
+        python_path = [self.variables["PYTHONPATH"], asked.get("PYTHONPATH", "")]
+        joined = os.pathsep.join(filter(None, python_path))
+        return {**self.variables, **asked, "PYTHONPATH": joined}
 
     def step_directory(self, step_id: str) -> Path:
         """Return a step's working directory, made if it is not there.

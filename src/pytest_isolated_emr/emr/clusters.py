@@ -9,8 +9,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from moto.core.utils import utcnow
@@ -37,6 +39,8 @@ MAX_ACTIVE_STEPS = 256
 #: How long a cluster that is to end with its steps stays STARTING while it has none, in seconds. Instances of EMR take
 #: minutes to start, and clients such as mrjob count on it: they add the first step only when the cluster is made.
 FIRST_STEP_SECONDS = 10.0
+#: How often it is tried to cancel a step that is being started, in seconds.
+_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,12 @@ class Ending:
     message: str
     state: str = TERMINATED
     error: str | None = None
+
+
+def _zone(asked: dict[str, Any], region: str) -> str:
+    placement = asked.get("Placement") or {}
+    zone: str = placement.get("AvailabilityZone") or (placement.get("AvailabilityZones") or [f"{region}a"])[0]
+    return zone
 
 
 class Cluster(MotoCluster):  # type: ignore[misc]
@@ -86,9 +96,7 @@ class Cluster(MotoCluster):  # type: ignore[misc]
             instance_attrs={
                 "keep_job_flow_alive_when_no_steps": asked.get("KeepJobFlowAliveWhenNoSteps", False),
                 "termination_protected": asked.get("TerminationProtected", False),
-                "availability_zone": (asked.get("Placement") or {}).get(
-                    "AvailabilityZone", backend.region_name + "a"
-                ),
+                "availability_zone": _zone(asked, backend.region_name),
                 "ec2_key_name": asked.get("Ec2KeyName"),
                 "ec2_subnet_id": asked.get("Ec2SubnetId"),
             },
@@ -168,7 +176,7 @@ class Cluster(MotoCluster):  # type: ignore[misc]
         self._runner.end()
 
     def cancel_step(self, step: Step, *, at_once: bool) -> bool:
-        """Cancel a step, and tell whether it could be.
+        """Cancel a step, and tell whether it could be. It may be asked again, less patiently.
 
         :param step: the step.
         :param at_once: whether its processes are killed, or asked to end.
@@ -178,12 +186,19 @@ class Cluster(MotoCluster):  # type: ignore[misc]
                 step.end(steps.CANCELLED)
                 self.changed.notify_all()
                 return True
-            if step.state != steps.RUNNING:
+            if step.state not in (steps.RUNNING, steps.CANCEL_PENDING):
                 return False
             step.state = steps.CANCEL_PENDING
             self.changed.notify_all()
-        self._runner.cancel_step(step, at_once=at_once)
+        if not self._runner.cancel_step(step, at_once=at_once):
+            # It is being started, or has just ended.
+            again = partial(self._cancel_when_started, step, at_once=at_once)
+            threading.Thread(target=again, name=f"cancel {step.id}", daemon=True).start()
         return True
+
+    def _cancel_when_started(self, step: Step, *, at_once: bool) -> None:
+        while step.is_active and not self._runner.cancel_step(step, at_once=at_once):
+            self.wait_for(lambda: not step.is_active, _LOOK_SECONDS)
 
     def start_session(self, request: dict[str, Any]) -> Session:
         """Start a Spark Connect session.
@@ -224,7 +239,8 @@ class Cluster(MotoCluster):  # type: ignore[misc]
         """Go through all states. Runs in the cluster's own thread, to the cluster's end."""
         try:
             self._start()
-            self._bootstrap()
+            if not self.is_ending:
+                self._bootstrap()
             self._run_steps()
         except Exception as error:  # noqa: BLE001 - whatever failed, its clients have to see the cluster end
             traceback.print_exc()
@@ -234,7 +250,9 @@ class Cluster(MotoCluster):  # type: ignore[misc]
         self._shut_down()
 
     def _start(self) -> None:
-        spark = self._spark()
+        spark = self._wait_for_spark()
+        if spark is None:
+            return
         self._enter(STARTING, "Configuring cluster software")
         # Those of the master's group win over the cluster's (EMR Release Guide, "Configure applications").
         of_master = [
@@ -245,6 +263,22 @@ class Cluster(MotoCluster):  # type: ignore[misc]
         self.wait_for(
             lambda: bool(self.steps) or self.is_ending or not self.auto_terminate, FIRST_STEP_SECONDS
         )
+
+    def _wait_for_spark(self) -> ClusterSpark | None:
+        """Return the session's Spark once it is known; None if the cluster is ended before that."""
+        found: Future[ClusterSpark] = Future()
+
+        def wait() -> None:
+            try:
+                found.set_result(self._spark())
+            except Exception as error:  # noqa: BLE001 - the cluster's own thread raises it again
+                found.set_exception(error)
+            self.touch()
+
+        threading.Thread(target=wait, name=f"{self.id} waits for Spark", daemon=True).start()
+        with self.changed:
+            self.changed.wait_for(lambda: found.done() or self.is_ending)
+        return found.result() if found.done() else None
 
     def _bootstrap(self) -> None:
         actions = self.request.get("BootstrapActions") or ()
@@ -287,8 +321,12 @@ class Cluster(MotoCluster):  # type: ignore[misc]
                     self._idle_since = time.monotonic()
                     self._enter(RUNNING, "Running step")
                     self.changed.wait()
+                    # It is idle from now on, if what it waited for was the end of its last step.
+                    self._idle_since = time.monotonic()
                 elif self.auto_terminate:
                     self._ending = Ending("ALL_STEPS_COMPLETED", "Steps completed")
+                elif self.state == RUNNING and self._dwell_left() > 0:
+                    self.changed.wait(self._dwell_left())
                 else:
                     self._enter(WAITING, self._why_it_waits())
                     self._wait_while_idle()
@@ -305,8 +343,8 @@ class Cluster(MotoCluster):  # type: ignore[misc]
             return
         if self.sessions.active():
             # Their servers are applications of YARN: with one of those a cluster is not idle.
-            self._idle_since = time.monotonic()
             self.changed.wait()
+            self._idle_since = time.monotonic()
             return
         left = self._idle_since + self.auto_termination["IdleTimeout"] - time.monotonic()
         if left <= 0:
@@ -336,10 +374,13 @@ class Cluster(MotoCluster):  # type: ignore[misc]
         if self.step_concurrency_level > 1:
             # Then no step decides over others (EMR API reference, ModifyCluster).
             return
-        if failed.action_on_failure == "TERMINATE_CLUSTER":
+        # A protected cluster that is kept alive does not end by its steps (EMR Management Guide, "Using termination
+        # protection": what is left of its steps is cancelled, and it waits).
+        is_held = self.termination_protected and not self.auto_terminate
+        if failed.action_on_failure == "TERMINATE_CLUSTER" and not is_held:
             if self._ending is None:
                 self._ending = Ending("STEP_FAILURE", "Shut down as step failed", TERMINATED_WITH_ERRORS)
-        elif failed.action_on_failure == "CANCEL_AND_WAIT":
+        elif failed.action_on_failure in ("TERMINATE_CLUSTER", "CANCEL_AND_WAIT"):
             for step in self.steps:
                 if step.state == steps.PENDING:
                     step.end(steps.CANCELLED)
@@ -366,13 +407,16 @@ class Cluster(MotoCluster):  # type: ignore[misc]
             self._enter(self._ending.state, self._ending.message, self._ending.code)
 
     def _dwell(self) -> None:
-        time.sleep(max(0.0, self._entered + DWELL_SECONDS - time.monotonic()))
+        time.sleep(max(0.0, self._dwell_left()))
+
+    def _dwell_left(self) -> float:
+        return self._entered + DWELL_SECONDS - time.monotonic()
 
     def _enter(self, state: str, message: str, code: str | None = None) -> None:
         with self.changed:
+            self.message, self.code = message, code
             if state != self.state:
                 self.state, self._entered = state, time.monotonic()
-            self.message, self.code = message, code
             self.changed.notify_all()
 
     # What is told of it

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_isolated_emr.emr.instance_values import is_emr_python, kept_here
+from pytest_isolated_emr.emr import asked_variables
+from pytest_isolated_emr.emr.instance_values import kept_here
 from pytest_isolated_emr.spark import properties
 
 #: Hadoop's files, whose settings all reach Spark as ``spark.hadoop.…``.
@@ -85,13 +86,8 @@ def apply(configurations: Sequence[dict[str, Any]]) -> AppliedConfigurations:
             applied.log4j2 |= {key: value for key, value in values.items() if key not in of_log4j_1}
         else:
             applied.without_effect.append(name)
-    for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"):
-        if is_emr_python(applied.variables.get(name, "")):
-            del applied.variables[name]
-    # Where Java and Spark are is the machine's matter.
-    for name in ("JAVA_HOME", "SPARK_HOME", "HADOOP_HOME", "SPARK_CONF_DIR", "HADOOP_CONF_DIR", "PATH"):
-        if applied.variables.pop(name, None) is not None:
-            applied.left_out.append(name)
+    applied.variables, left_out = asked_variables.split(applied.variables)
+    applied.left_out += left_out
     return applied
 
 

@@ -26,7 +26,6 @@ _REPEATED = (
 )
 _REPEATED_OF_INSTANCES = (
     "Ec2KeyName",
-    "Ec2SubnetId",
     "EmrManagedMasterSecurityGroup",
     "EmrManagedSlaveSecurityGroup",
     "ServiceAccessSecurityGroup",
@@ -43,6 +42,8 @@ def cluster(described: Cluster) -> dict[str, Any]:
     request = described.request
     asked = request.get("Instances") or {}
     applications = request.get("Applications") or []
+    subnet = asked.get("Ec2SubnetId")
+    subnets = asked.get("Ec2SubnetIds") or ([subnet] if subnet else [])
     return {
         "Id": described.id,
         "Name": described.name,
@@ -50,7 +51,8 @@ def cluster(described: Cluster) -> dict[str, Any]:
         "Ec2InstanceAttributes": {
             **{key: asked[key] for key in _REPEATED_OF_INSTANCES if key in asked},
             "Ec2AvailabilityZone": described.availability_zone,
-            "RequestedEc2SubnetIds": asked.get("Ec2SubnetIds") or [],
+            **({"Ec2SubnetId": subnets[0]} if subnets else {}),
+            "RequestedEc2SubnetIds": subnets,
             "RequestedEc2AvailabilityZones": (asked.get("Placement") or {}).get("AvailabilityZones") or [],
             "IamInstanceProfile": request.get("JobFlowRole"),
         },

@@ -3,6 +3,7 @@ Amazon's own answers, region by region."""
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def of_region(region: str) -> tuple[str, ...]:
     if (_directory() / f"release-labels-{region}.json.gz").is_file():
         listed = load_resource(f"{_RESOURCES}/release-labels-{region}.json")
     else:
-        listed = sorted(everywhere())
+        listed = sorted(everywhere(), key=_version, reverse=True)
     return tuple(listed)
 
 
@@ -55,6 +56,10 @@ def check(label: str) -> None:
     """
     if label not in everywhere():
         raise ValidationException(f"The supplied release label is invalid: {label}.")
+
+
+def _version(label: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", label)]
 
 
 def _directory() -> Path:

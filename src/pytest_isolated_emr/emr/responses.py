@@ -21,7 +21,7 @@ from pytest_isolated_emr.emr.operations import (
     settings,
     steps,
 )
-from pytest_isolated_emr.emr.validation import check_shape
+from pytest_isolated_emr.emr.validation import check_shape, without_nulls
 from pytest_isolated_emr.emr.waiting import WAIT_HEADER, wait
 
 Operation = Callable[[EmrBackend, dict[str, Any]], dict[str, Any]]
@@ -92,7 +92,7 @@ class EmrResponses(ElasticMapReduceResponse):  # type: ignore[misc]
 
 def _method(name: str, operation: Operation) -> Callable[[EmrResponses], ActionResult]:
     def respond(self: EmrResponses) -> ActionResult:
-        request = json.loads(self.body or "{}")
+        request = without_nulls(json.loads(self.body or "{}"))
         check_shape(name, request)
         seconds = self.headers.get(WAIT_HEADER)
         if seconds:

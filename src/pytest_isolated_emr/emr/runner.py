@@ -80,7 +80,7 @@ class Runner:
         :param path: its script.
         :param arguments: the script's.
         :param instance: the id of the instance that it runs on.
-        :returns: its exit code, negative for a signal; None if it did not start.
+        :returns: its exit code, negative for a signal; None if there is no such script.
         """
         place = ("node", instance, "bootstrap-actions", str(number))
         logs = self._files.log_directory(*place)
@@ -94,22 +94,23 @@ class Runner:
             returncode = None
         else:
             returncode = self._run(f"bootstrap action {number}", command, directory, logs, controller, {})
+            # What is there and cannot be run is no failure to download it.
+            returncode = 1 if returncode is None else returncode
         if returncode != 0:
             controller.warn(f"Bootstrap action failed with exitCode {_exit_code(returncode)}")
         self._uploads.send(logs, *place)
         return returncode
 
-    def cancel_step(self, step: Step, *, at_once: bool) -> None:
-        """Cancel a running step (EMR Management Guide, "Cancel steps").
+    def cancel_step(self, step: Step, *, at_once: bool) -> bool:
+        """Cancel a running step (EMR Management Guide, "Cancel steps"), and tell whether its process was there.
 
         :param step: the step.
         :param at_once: whether it is killed with all that descends from it; else its own process is asked to end.
         """
         of_step = {"cluster": self._cluster_id, "name": f"step {step.id}"}
         if at_once:
-            self._keeper.request("end_command", **of_step)
-        else:
-            self._keeper.request("signal_command", **of_step, number=signal.SIGTERM)
+            return bool(self._keeper.request("end_command", **of_step)["ended"])
+        return bool(self._keeper.request("signal_command", **of_step, number=signal.SIGTERM)["sent"])
 
     def session_server(self, session_id: str, request: dict[str, Any]) -> SessionServer:
         """Return the Spark Connect server of a session, not started.

@@ -94,7 +94,7 @@ class SessionServer:
             cluster=self._cluster_id,
             name=self._name,
             command=["spark-connect-session", str(self._directory)],
-            environ=self._files.variables | applied.variables,
+            environ=self._files.variables_with(applied.variables),
             cwd=str(container.directory),
             stdout=str(container.logs / "stdout"),
             stderr=str(stderr),
@@ -107,13 +107,11 @@ class SessionServer:
 
         :param at_once: whether it is killed with all that descends from it; else it is asked to end.
         """
-        self._keeper.request(
-            "signal_command",
-            cluster=self._cluster_id,
-            name=self._name,
-            number=signal.SIGKILL if at_once else signal.SIGTERM,
-            descendants=at_once,
-        )
+        of_server = {"cluster": self._cluster_id, "name": self._name}
+        if at_once:
+            self._keeper.request("end_command", **of_server)
+        else:
+            self._keeper.request("signal_command", **of_server, number=signal.SIGTERM)
 
     @property
     def address(self) -> str | None:

@@ -60,8 +60,8 @@ class Step(MotoStep):  # type: ignore[misc]
 
     def begin(self) -> None:
         """Note that it runs."""
-        self.state = RUNNING
         self.start_date_time = utcnow()
+        self.state = RUNNING
 
     def end(self, state: str, *, message: str | None = None, failure: FailureDetails | None = None) -> None:
         """Note how it ended.
@@ -70,8 +70,8 @@ class Step(MotoStep):  # type: ignore[misc]
         :param message: the reason of the change of state.
         :param failure: why it failed.
         """
-        self.state, self.message, self.failure = state, message, failure
         self.end_date_time = utcnow()
+        self.state, self.message, self.failure = state, message, failure
 
     def describe(self) -> dict[str, Any]:
         """Return it as DescribeStep does."""

@@ -20,6 +20,18 @@ def _input_shape(operation: str) -> Shape:
     return model.operation_model(operation).input_shape
 
 
+def without_nulls(value: Any) -> Any:
+    """Return what was asked for without members that are null: to AWS they are not there.
+
+    :param value: a request, or a part of it, as JSON has it.
+    """
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value
+
+
 def check_shape(operation: str, request: dict[str, Any]) -> None:
     """Check that members that must be there are, that values are of their kind, and that words are known.
 

@@ -47,9 +47,9 @@ class ClusterService:
                     pending.add(task)
                     task.add_done_callback(pending.discard)
         finally:
-            for cluster in self._clusters:
+            for cluster in list(self._clusters):
                 await self._backend.end_cluster(cluster)
-            for task in pending:
+            for task in list(pending):
                 task.cancel()
 
     async def _respond(self, request: Message, writer: asyncio.StreamWriter) -> None:
@@ -82,7 +82,10 @@ class ClusterService:
             case "end_command":
                 return {"ended": await self._backend.end_command(request["cluster"], request["name"])}
             case "end_cluster":
-                return {"problems": await self._backend.end_cluster(request["cluster"])}
+                problems = await self._backend.end_cluster(request["cluster"])
+                if not problems:
+                    self._clusters.discard(request["cluster"])
+                return {"problems": problems}
             case other:
                 raise errors.BadRequest(
                     f"The keeper does not know the operation {other!r}.",

@@ -9,7 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from pytest_isolated_emr.aws.endpoint_process import EndpointProcess
 from pytest_isolated_emr.backends.base import Backend
-from pytest_isolated_emr.lifecycle.processes import ProcessIdentity, end_tree, processes_of
+from pytest_isolated_emr.lifecycle.processes import (
+    ProcessIdentity,
+    descendants_of,
+    end_tree,
+    processes_of,
+)
 from pytest_isolated_emr.lifecycle.session_directory import SessionDirectory
 
 
@@ -43,8 +48,10 @@ async def take_down(
         return _describe(await asyncio.to_thread(end_tree, list(adopted), 0.0))
 
     async def end_descendants() -> list[str]:
-        # What went its own way (a daemon, an orphan of a JVM that died): found by the mark in its environment.
-        strays = await asyncio.to_thread(processes_of, directory.run_id)
+        # What went its own way (a daemon, an orphan of a JVM that died): found by the mark in its environment or, where
+        # it has cleaned that, as a child of the keeper, which is the subreaper of all that it started.
+        strays = set(await asyncio.to_thread(processes_of, directory.run_id))
+        strays |= await asyncio.to_thread(descendants_of, ProcessIdentity.of(os.getpid()))
         return _describe(await asyncio.to_thread(end_tree, strays, 0.0))
 
     async def remove() -> list[str]:

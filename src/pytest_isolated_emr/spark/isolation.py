@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,11 @@ class SessionIsolation:
             yield session
         finally:
             if _is_alive(self.shared):
-                self._remove_newer(before, session)
-                settings.restore()
-                self._make_current(*previous)
+                try:
+                    self._remove_newer(before, session)
+                finally:
+                    settings.restore()
+                    self._make_current(*previous)
 
     def _belongings(self) -> _Belongings:
         views, databases, counts = self._describe(self._state, self._context).split("\1")
@@ -66,19 +68,21 @@ class SessionIsolation:
 
     def _remove_newer(self, before: _Belongings, session: Any) -> None:
         now = self._belongings()
-        for identifier in now.streams.keys() - before.streams.keys():
-            now.streams[identifier].stop()
-        if now.cached is not None:
-            self._cache.keep_only(before.cached)
-        for number in now.rdds.keys() - before.rdds.keys():
-            now.rdds[number].unpersist(False)
-        for name in now.global_views - before.global_views:
-            session.catalog.dropGlobalTempView(name)
-        for database, tables in now.tables.items():
-            for table in tables - before.tables.get(database, frozenset()):
-                _drop(session, database, table)
-            if database not in before.tables:
-                _drop_database(session, database)
+        # It goes on past what cannot be removed, and from the last to the first: what uses others goes before them.
+        with ExitStack() as removals:
+            for database, tables in now.tables.items():
+                if database not in before.tables:
+                    removals.callback(_drop_database, session, database)
+                for table in tables - before.tables.get(database, frozenset()):
+                    removals.callback(_drop, session, database, table)
+            for name in now.global_views - before.global_views:
+                removals.callback(session.catalog.dropGlobalTempView, name)
+            for number in now.rdds.keys() - before.rdds.keys():
+                removals.callback(now.rdds[number].unpersist, False)
+            if now.cached is not None:
+                removals.callback(self._cache.keep_only, before.cached)
+            for identifier in now.streams.keys() - before.streams.keys():
+                removals.callback(now.streams[identifier].stop)
 
     def _make_current(self, instantiated: Any, active: Any) -> None:
         kind = type(self.shared)

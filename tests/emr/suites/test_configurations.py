@@ -12,6 +12,32 @@ def exported(classification, **variables):
     return {"Classification": classification, "Properties": {}, "Configurations": [nested]}
 
 
+OPTIONS = """
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.getOrCreate()
+spark.range(3).write.parquet(__import__("sys").argv[1])
+print("class path:", spark._jvm.System.getProperty("java.class.path"))
+print("mine:", spark._jvm.System.getProperty("mine"))
+"""
+
+
+def test_options_of_the_driver_are_joined_with_the_sessions(run_step, s3, scratch):
+    s3.put_object(Bucket=scratch.bucket, Key=f"{scratch.prefix}/job.py", Body=OPTIONS.encode())
+    result = run_step(
+        *("spark-submit", "--verbose", "--driver-java-options", "-XX:+UseParallelGC -Dmine=1"),
+        *(
+            "--driver-class-path",
+            "/opt/mine.jar",
+            "--conf",
+            "spark.executorEnv.JAVA_HOME=/usr/lib/jvm/corretto",
+        ),
+        *(f"{scratch}/job.py", f"{scratch}/out"),
+    )
+    assert "/opt/mine.jar" in result.stdout
+    assert "mine: 1" in result.stdout
+    assert "JAVA_HOME: left out" in result.stderr
+
+
 def said_by(result):
     return (result.log / "controller").read_text()
 

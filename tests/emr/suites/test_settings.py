@@ -145,6 +145,7 @@ def test_auto_termination_policy(cluster):
 def test_an_idle_cluster_terminates_and_a_busy_one_does_not():
     idle = start(AutoTerminationPolicy={"IdleTimeout": 60})
     busy = start(AutoTerminationPolicy={"IdleTimeout": 60}, Steps=[bash("exec sleep 1000")])
+    was_busy = start(AutoTerminationPolicy={"IdleTimeout": 60}, Steps=[bash("exec sleep 62")])
     emr.get_waiter("cluster_terminated").wait(ClusterId=idle, WaiterConfig={"MaxAttempts": 150})
     ended = describe(idle)["Status"]
     assert ended["State"] == "TERMINATED"
@@ -152,7 +153,12 @@ def test_an_idle_cluster_terminates_and_a_busy_one_does_not():
     lived = ended["Timeline"]["EndDateTime"] - ended["Timeline"]["ReadyDateTime"]
     assert lived >= timedelta(seconds=60)
     assert describe(busy)["Status"]["State"] == "RUNNING"
-    emr.terminate_job_flows(JobFlowIds=[busy])
+    # Its idle time begins with the end of its step, not with the start.
+    step = emr.list_steps(ClusterId=was_busy)["Steps"][0]["Id"]
+    emr.get_waiter("step_complete").wait(ClusterId=was_busy, StepId=step)
+    emr.add_job_flow_steps(JobFlowId=was_busy, Steps=[bash("true")])
+    emr.get_waiter("cluster_running").wait(ClusterId=was_busy)
+    emr.terminate_job_flows(JobFlowIds=[busy, was_busy])
 
 
 def test_settings_that_are_told_again():

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from pytest_isolated_emr.emr import asked_variables
 from pytest_isolated_emr.emr.commands import packages
 from pytest_isolated_emr.emr.commands.containers import Container
 from pytest_isolated_emr.emr.commands.context import CommandContext, say
 from pytest_isolated_emr.emr.commands.jvm import spark_command, spark_variables
 from pytest_isolated_emr.emr.commands.s3_files import download, is_remote
 from pytest_isolated_emr.emr.commands.submit_options import SubmitOptions
-from pytest_isolated_emr.emr.instance_values import is_emr_python, is_only_there, kept_here
+from pytest_isolated_emr.emr.instance_values import is_only_there, kept_here
 from pytest_isolated_emr.spark import properties
 
 
@@ -38,20 +39,17 @@ def submit(context: CommandContext, arguments: Sequence[str]) -> NoReturn:
     if options.is_question:
         _become(context, options, Path.cwd(), {})
     container = Container.make(context.directory, os.environ.get("EMR_STEP_ID", ""))
-    _keep_in_session(options)
+    _keep_in_session(options, context.spark.properties)
     is_cluster = options.deploy_mode == "cluster"
     working = container.directory if is_cluster else Path.cwd()
     _fetch(context, options, container.directory, working)
-    defaults = context.spark.properties
-    variables = options.conf_with_prefix("spark.yarn.appMasterEnv.", defaults) if is_cluster else {}
-    variables |= options.conf_with_prefix("spark.executorEnv.", defaults)
-    variables = {name: value for name, value in variables.items() if not _is_emrs_own(name, value)}
+    variables = _variables(options, context.spark.properties, is_cluster=is_cluster)
     if not is_cluster:
         _become(context, options, working, variables)
     sys.exit(_run_in_container(context, options, container, variables))
 
 
-def _keep_in_session(options: SubmitOptions) -> None:
+def _keep_in_session(options: SubmitOptions, defaults: dict[str, str]) -> None:
     if options.deploy_mode is None:
         options.deploy_mode = options.conf.get("spark.submit.deployMode")
     held, left_out = properties.split_protected(options.conf)
@@ -71,6 +69,18 @@ def _keep_in_session(options: SubmitOptions) -> None:
         # YARN is what every job names; nobody needs to hear of that.
         if key not in ("spark.master", "spark.submit.deployMode"):
             say(f"{key}: left out, as it would lead out of the session")
+    # A class path of the job's comes after the session's, not in its place.
+    joined = properties.merged(defaults, options.conf)
+    options.conf = {key: joined[key] for key in options.conf}
+
+
+def _variables(options: SubmitOptions, defaults: dict[str, str], *, is_cluster: bool) -> dict[str, str]:
+    asked = options.conf_with_prefix("spark.yarn.appMasterEnv.", defaults) if is_cluster else {}
+    asked |= options.conf_with_prefix("spark.executorEnv.", defaults)
+    held, left_out = asked_variables.split(asked)
+    for name in left_out:
+        say(f"{name}: left out, as it is the session's or the machine's")
+    return held
 
 
 def _fetch(context: CommandContext, options: SubmitOptions, staging: Path, working: Path) -> None:
@@ -82,10 +92,6 @@ def _fetch(context: CommandContext, options: SubmitOptions, staging: Path, worki
         options.localize(option, staging)
     for option in ("--files", "--archives"):
         options.link(option, working)
-
-
-def _is_emrs_own(name: str, value: str) -> bool:
-    return name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON") and is_emr_python(value)
 
 
 def _become(

@@ -35,6 +35,12 @@ _PACKAGES = {
     "--exclude-packages": "spark.jars.excludes",
     "--repositories": "spark.jars.repositories",
 }
+#: Options that are settings by another name.
+_OF_THE_DRIVER = {
+    "--driver-class-path": "spark.driver.extraClassPath",
+    "--driver-java-options": "spark.driver.extraJavaOptions",
+    "--driver-library-path": "spark.driver.extraLibraryPath",
+}
 #: What sizes a cluster; one process is the whole of it here.
 _OF_A_CLUSTER = frozenset(
     {
@@ -58,6 +64,7 @@ class SubmitOptions:
     :param conf: the settings of ``--conf``, without protected ones once they were looked at.
     :param files: lists of files by option.
     :param packages: what options say of packages, by setting; it wins over ``conf``.
+    :param driver: what options say of the driver's Java, by setting; it is in ``conf`` too.
     :param primary: the job: a script, a jar, or nothing for ``--class`` of Spark's own.
     :param arguments: the job's.
     :param deploy_mode: ``client`` or ``cluster``, if said.
@@ -68,6 +75,7 @@ class SubmitOptions:
     conf: dict[str, str] = field(default_factory=dict)
     files: dict[str, list[str]] = field(default_factory=dict)
     packages: dict[str, str] = field(default_factory=dict)
+    driver: dict[str, str] = field(default_factory=dict)
     primary: str = ""
     arguments: list[str] = field(default_factory=list)
     deploy_mode: str | None = None
@@ -99,6 +107,8 @@ class SubmitOptions:
         for key, option in _YARN_FILES.items():
             if key in parsed.conf:
                 parsed.files[option] = _listed(parsed.conf.pop(key))
+        # To Spark, too, the option wins.
+        parsed.conf |= parsed.driver
         return parsed
 
     def _take(self, name: str, value: str) -> None:
@@ -111,6 +121,8 @@ class SubmitOptions:
             self.files[name] = _listed(value)
         elif name in _PACKAGES:
             self.packages[_PACKAGES[name]] = value
+        elif name in _OF_THE_DRIVER:
+            self.driver[_OF_THE_DRIVER[name]] = value
         elif name != "--master" and name not in _OF_A_CLUSTER:
             self.options += [name, value]
 
@@ -196,13 +208,7 @@ class SubmitOptions:
 
         :param defaults: the cluster's.
         """
-        by_option = dict(zip(self.options[::2], self.options[1::2], strict=False))
-        asked = dict(self.conf)
-        if "--driver-java-options" in by_option:
-            asked["spark.driver.extraJavaOptions"] = by_option["--driver-java-options"]
-        if "--driver-class-path" in by_option:
-            asked["spark.driver.extraClassPath"] = by_option["--driver-class-path"]
-        return properties.merged(defaults, asked)
+        return properties.merged(defaults, self.conf)
 
 
 def _listed(text: str) -> list[str]:

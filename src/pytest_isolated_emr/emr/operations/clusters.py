@@ -11,7 +11,7 @@ from pytest_isolated_emr.emr.errors import ValidationException, too_many_steps
 from pytest_isolated_emr.emr.instance_requests import groups_and_fleets
 from pytest_isolated_emr.emr.models import EmrBackend
 from pytest_isolated_emr.emr.operations.settings import check_concurrency, check_idle_timeout, tags_of
-from pytest_isolated_emr.emr.paging import page
+from pytest_isolated_emr.emr.paging import page, page_after
 
 #: https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-plan-bootstrap.html
 _MAX_BOOTSTRAP_ACTIONS = 16
@@ -60,16 +60,26 @@ def _check_release(request: dict[str, Any]) -> None:
 
 def describe_cluster(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Tell all of a cluster."""
-    return {"Cluster": describe.cluster(backend.find_cluster(request["ClusterId"]))}
+    cluster = backend.find_cluster(request["ClusterId"])
+    with cluster.changed:
+        return {"Cluster": describe.cluster(cluster)}
 
 
 def list_clusters(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Tell of all clusters, the newest first."""
     wanted = request.get("ClusterStates") or ()
-    found = [
-        cluster for cluster in created_between(backend, request) if not wanted or cluster.state in wanted
-    ]
-    return page([describe.cluster_summary(cluster) for cluster in found], "Clusters", request)
+
+    def tell(cluster: Cluster) -> dict[str, Any]:
+        with cluster.changed:
+            return describe.cluster_summary(cluster)
+
+    return page_after(
+        created_between(backend, request),
+        lambda cluster: not wanted or cluster.state in wanted,
+        tell,
+        "Clusters",
+        request,
+    )
 
 
 def created_between(backend: EmrBackend, request: dict[str, Any]) -> list[Cluster]:

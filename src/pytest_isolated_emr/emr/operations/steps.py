@@ -8,8 +8,11 @@ from typing import Any
 from pytest_isolated_emr.emr.clusters import Cluster
 from pytest_isolated_emr.emr.errors import InvalidRequestException, ValidationException
 from pytest_isolated_emr.emr.models import EmrBackend
-from pytest_isolated_emr.emr.paging import page
+from pytest_isolated_emr.emr.paging import page_after
 from pytest_isolated_emr.emr.steps import Step
+
+#: https://docs.aws.amazon.com/emr/latest/APIReference/API_ListSteps.html
+_MAX_STEP_IDS = 10
 
 
 def add_job_flow_steps(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
@@ -37,23 +40,28 @@ def _check_actions(configs: Sequence[dict[str, Any]], concurrency: int) -> None:
 
 def describe_step(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
     """Tell all of a step."""
-    return {"Step": backend.find_step(request["ClusterId"], request["StepId"]).describe()}
+    cluster = backend.find_cluster(request["ClusterId"])
+    with cluster.changed:
+        return {"Step": backend.find_step(cluster.id, request["StepId"]).describe()}
 
 
 def list_steps(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
-    """Tell of a cluster's steps, the newest first."""
+    """Tell of a cluster's steps: the newest first, unless some are asked for."""
     cluster = backend.find_cluster(request["ClusterId"])
     ids, states = request.get("StepIds") or (), request.get("StepStates") or ()
     if ids and states:
         raise InvalidRequestException("Cannot specify both StepIds and StepStates.")
+    if len(ids) > _MAX_STEP_IDS:
+        raise InvalidRequestException(f"A maximum of {_MAX_STEP_IDS} step ids may be specified.")
     for step_id in ids:
         backend.find_step(cluster.id, step_id)
-    found = [
-        step.summarize()
-        for step in reversed(cluster.steps)
-        if (not ids or step.id in ids) and (not states or step.state in states)
-    ]
-    return page(found, "Steps", request)
+
+    def is_wanted(step: Step) -> bool:
+        return (not ids or step.id in ids) and (not states or step.state in states)
+
+    with cluster.changed:
+        ordered = cluster.steps if ids or states else cluster.steps[::-1]
+        return page_after(ordered, is_wanted, Step.summarize, "Steps", request)
 
 
 def cancel_steps(backend: EmrBackend, request: dict[str, Any]) -> dict[str, Any]:
