@@ -20,8 +20,7 @@ def test_waits(isolated_emr, request):
     # The JVM is there when the keeper dies.
     isolated_emr._session.client.request("spark_gateway")
     import psutil
-    keeper = psutil.Process(next(p.pid for p in psutil.process_iter() if "pytest_isolated_emr.keeper" in p.cmdline()
-                                 and p.ppid() == os.getpid()))
+    (keeper,) = [p for p in psutil.Process().children() if "pytest_isolated_emr.keeper" in p.cmdline()]
     children = {f"child-{p.pid}": p.pid for p in keeper.children(recursive=True)}
     assert len(children) >= 2
     tell(isolated_emr, **children)

@@ -305,3 +305,18 @@ import pytest_isolated_emr.lifecycle.sweep
 assert not {"pyspark", "moto", "boto3", "docker"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_directory_that_a_sweep_removed_at_its_last_moment_is_no_problem(
+    root: StateRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = SessionDirectory.create(root, new_run_id())
+    rmdir = Path.rmdir
+
+    def removed_twice(path: Path) -> None:
+        rmdir(path)
+        rmdir(path)
+
+    monkeypatch.setattr(Path, "rmdir", removed_twice)
+    assert session.remove(keep=False) == []
+    assert not session.path.exists()

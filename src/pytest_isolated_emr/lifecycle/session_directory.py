@@ -253,7 +253,9 @@ def remove_session(path: Path, directory: int, *, keep: bool) -> list[str]:
         for name in own:
             with suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=directory)
-        path.rmdir()
+        with suppress(FileNotFoundError):
+            # A sweep that finds it empty at this moment removes it.
+            path.rmdir()
     except OSError as error:
         problems.append(f"{path.name}: {error}")
     return problems

@@ -29,7 +29,7 @@ def test_options_of_the_driver_are_joined_with_the_sessions(run_step, s3, scratc
             "--driver-class-path",
             "/opt/mine.jar",
             "--conf",
-            "spark.executorEnv.JAVA_HOME=/usr/lib/jvm/corretto",
+            "spark.executorEnv.JAVA_HOME=/opt/corretto",
         ),
         *(f"{scratch}/job.py", f"{scratch}/out"),
     )
