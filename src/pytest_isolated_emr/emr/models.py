@@ -10,6 +10,7 @@ from typing import Any
 from moto.emr.models import ElasticMapReduceBackend
 
 from pytest_isolated_emr.emr.cluster_files import ClusterFiles
+from pytest_isolated_emr.emr.cluster_life import ClusterLife
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.emr.clusters import Cluster
 from pytest_isolated_emr.emr.errors import no_such_cluster, no_such_job_flow, no_such_step
@@ -78,8 +79,9 @@ class EmrBackend(ElasticMapReduceBackend):  # type: ignore[misc]
         session = self.session
         # moto shows a cluster from the first line of its making on.
         with _making:
-            made = Cluster(self, request, files=session.files, runner=session.runner, spark=session.spark)
-        threading.Thread(target=made.live, name=made.id, daemon=True).start()
+            made = Cluster(self, request, files=session.files, runner=session.runner)
+        life = ClusterLife(made, session.spark)
+        threading.Thread(target=life.run, name=made.id, daemon=True).start()
         return made
 
     def instance_types(self) -> dict[str, Any]:

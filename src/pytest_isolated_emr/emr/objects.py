@@ -11,7 +11,7 @@ from moto.core.exceptions import ServiceException
 from moto.s3.exceptions import S3ClientError
 from moto.s3.models import s3_backends
 
-SCHEMES = ("s3", "s3a", "s3n")
+from pytest_isolated_emr.spark.s3 import SCHEMES
 
 
 class NoSuchObject(Exception):
@@ -23,7 +23,7 @@ def is_object(url: str) -> bool:
 
     :param url: such as ``s3://bucket/key``.
     """
-    return url.partition("://")[0] in SCHEMES and "://" in url
+    return urlsplit(url).scheme in SCHEMES
 
 
 def bucket_and_key(url: str) -> tuple[str, str]:

@@ -13,7 +13,8 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-_SCHEMES = ("s3", "s3a", "s3n")
+from pytest_isolated_emr.spark.s3 import SCHEMES
+
 _BLOCK = 1 << 20
 
 
@@ -22,7 +23,7 @@ def is_remote(path: str) -> bool:
 
     :param path: such as ``s3://bucket/key``.
     """
-    return urlsplit(path).scheme in _SCHEMES
+    return urlsplit(path).scheme in SCHEMES
 
 
 def download(url: str, directory: Path) -> Path:
