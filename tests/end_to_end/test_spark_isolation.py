@@ -232,6 +232,23 @@ def test_hard_coded_settings_do_not_lead_out_and_the_summary_says_so(project, ru
     assert "AKIAREAL" not in finished.output
 
 
+def test_a_conf_of_the_running_jvm_is_no_wish_of_the_suites(project, run_pytest):
+    # As pytest-spark makes it.
+    (project / "test_it.py").write_text(
+        """
+from pyspark import SparkConf
+from pyspark.sql import SparkSession
+
+def test_it(spark):
+    SparkSession.builder.config(conf=SparkConf()).getOrCreate()
+"""
+    )
+    finished = run_pytest("--isolated-emr")
+    finished.assert_passed(1)
+    assert "left out" not in finished.output
+    assert "ignored by" not in finished.output
+
+
 def test_pdb_works(project, start_pytest):
     (project / "test_it.py").write_text("def test_it(spark):\n    assert spark.range(3).count() == 4\n")
     process = start_pytest("--isolated-emr", "--pdb", stdin=subprocess.PIPE)

@@ -222,11 +222,14 @@ class SparkRuntime:
         return original(jconf)
 
     def _get_or_create(self, original: Callable[[], Any], builder: Any) -> Any:
-        for key in user_settings.leave_out(builder._options):
+        # A SparkConf that was made in the running JVM, as pytest-spark's is, has the session's own settings too.
+        known = self._options.items() | self._started_with.items() if self._options is not None else set()
+        asked = {key: str(value) for key, value in builder._options.items()}.items() - known
+        left_out = user_settings.leave_out(builder._options)
+        for key in sorted(key for key, _value in asked if key in left_out):
             self._left_out(key)
         if self.is_used and self._options is not None:
-            held = {key: str(value) for key, value in builder._options.items()}
-            ignored = properties.jvm_start_options(held).items() - self._options.items()
+            ignored = properties.jvm_start_options(dict(asked)).items()
             for key, _value in sorted(ignored):
                 self._note(
                     f"{key}: ignored by a Spark that runs already; "
