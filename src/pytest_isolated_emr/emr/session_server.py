@@ -69,7 +69,6 @@ class SessionServer:
         self._cluster_id = cluster_id
         self._files = files
         self._uploads = uploads
-        self._session_id = session_id
         self._asked = asked
         self._name = f"session {session_id}"
         self._directory = files.path / "sessions" / session_id
