@@ -44,13 +44,13 @@ class-lists: $(VENV)/.ready $(VENV35)/.ready
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[spark]' 'pyspark>=4' --group test --group demo --group bench
+	$(BIN)/pip install --quiet --editable '.[spark,docker]' 'pyspark>=4' --group test --group demo --group bench
 	@touch $@
 
 $(VENV35)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV35)
 	$(VENV35)/bin/pip install --quiet --upgrade pip
-	$(VENV35)/bin/pip install --quiet --editable '.[spark]' 'pyspark==3.5.*' --group test-spark35 --group demo
+	$(VENV35)/bin/pip install --quiet --editable '.[spark,docker]' 'pyspark==3.5.*' --group test-spark35 --group demo
 	@touch $@
 
 # Other people's programs, which find our EMR by the environment alone; nothing of ours is in it.

@@ -163,3 +163,63 @@ class ClusterFailed(IsolatedEmrError):
     """A cluster that ``make_cluster`` made ended before it was ready."""
 
     code = "IE402"
+
+
+class DockerLibraryMissing(IsolatedEmrError):
+    """The docker backend was asked for, and its client library is not installed."""
+
+    code = "IE501"
+
+
+class EngineUnavailable(IsolatedEmrError):
+    """No container engine answers on this machine."""
+
+    code = "IE502"
+
+
+class EngineForbidden(IsolatedEmrError):
+    """There is an engine, and this user may not use it."""
+
+    code = "IE503"
+
+
+class EngineTooOld(IsolatedEmrError):
+    """The engine lacks what is needed."""
+
+    code = "IE504"
+
+
+class EngineFailed(IsolatedEmrError):
+    """The engine refused, or could not do, what was asked of it."""
+
+    code = "IE505"
+
+
+class ImageUnavailable(IsolatedEmrError):
+    """The image is neither here nor to be pulled."""
+
+    code = "IE506"
+
+
+class ImageUnfit(IsolatedEmrError):
+    """The image lacks Python or Java, or has other versions than the client."""
+
+    code = "IE507"
+
+
+class ContainerEnded(IsolatedEmrError):
+    """A container of the session is gone while it was needed."""
+
+    code = "IE508"
+
+
+class ConnectClientMissing(IsolatedEmrError):
+    """PySpark's Connect client cannot be imported, as packages that it needs are not installed."""
+
+    code = "IE509"
+
+
+class NotOverConnect(IsolatedEmrError, AttributeError):
+    """Code under test uses what Spark Connect does not have: RDDs, the SparkContext, the JVM."""
+
+    code = "IE510"

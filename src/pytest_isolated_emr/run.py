@@ -11,11 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pytest_isolated_emr import errors, settings
 from pytest_isolated_emr.aws import interception
+from pytest_isolated_emr.backend_options import backend_options
 from pytest_isolated_emr.emr import releases
 from pytest_isolated_emr.environment import Environment
 from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError
@@ -24,10 +26,13 @@ from pytest_isolated_emr.scratches import Scratches
 from pytest_isolated_emr.session import OWNER, Session, session_to_join
 from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spark import properties
+from pytest_isolated_emr.spark.base import Runtime
+from pytest_isolated_emr.spark.connect.runtime import ConnectRuntime
 from pytest_isolated_emr.spark.runtime import SparkRuntime, import_pyspark
 from pytest_isolated_emr.spark.wiring import SparkWiring
 from pytest_isolated_emr.tests_clusters import TestsClusters
 from pytest_isolated_emr.tests_spark import TestsSpark
+from pytest_isolated_emr.visible_files import visible_files
 
 _FAILED = pytest.StashKey[bool]()
 _PLUGIN = "isolated_emr_run"
@@ -50,14 +55,7 @@ class IsolatedRun:
         self._failures = 0
         self._has_tested = False
         self._is_down = False
-        self._runtime = SparkRuntime(
-            session.client,
-            spark_home=wiring.installation.home,
-            defaults=self._spark_conf,
-            for_jvm=lambda wanted, environ: wiring.for_jvm(wanted, environ, self._progress),
-            timeout=chosen.start_timeout,
-            note=self._note,
-        )
+        self._runtime = self._make_runtime()
         self.scratches = Scratches(session, is_kept=self._is_kept, on_kept=self._on_kept)
         self.environment = Environment(session, self._spark_conf, self.scratches.of_session)
         self._kept_logs = KeptLogs(session, chosen.retention)
@@ -87,7 +85,8 @@ class IsolatedRun:
             except BaseException:
                 keeper.close()
                 raise
-            session = Session.start(chosen, sys.argv, keeper)
+            options = backend_options(chosen, wiring.installation.version)
+            session = Session.start(chosen, sys.argv, keeper, options)
         run = cls(config, chosen, wiring, session)
         cls._active += 1
         config.add_cleanup(run._close)
@@ -120,6 +119,7 @@ class IsolatedRun:
         try:
             if not self._config.option.collectonly:
                 self._wiring.fetch_jars(self._progress)
+                self._wait_for_backend()
                 if not self._config.pluginmanager.hasplugin("dsession"):
                     self._runtime.start()
                 conf = self._spark_conf()
@@ -197,6 +197,32 @@ class IsolatedRun:
                 terminalreporter.write_line(line)
 
     # What it consists of
+
+    def _make_runtime(self) -> Runtime:
+        wiring = self._wiring
+        common: dict[str, Any] = {
+            "spark_home": wiring.installation.home,
+            "defaults": self._spark_conf,
+            "timeout": self._settings.start_timeout,
+            "note": self._note,
+        }
+        if self._session.backend == "local":
+            return SparkRuntime(
+                self._session.client,
+                for_jvm=lambda wanted, environ: wiring.for_jvm(wanted, environ, self._progress),
+                **common,
+            )
+        return ConnectRuntime(
+            self._session.client,
+            for_server=lambda wanted, environ: wiring.for_server(wanted, environ, self._progress),
+            files=lambda: visible_files(self._config, self._session, wiring.jar_cache),
+            **common,
+        )
+
+    def _wait_for_backend(self) -> None:
+        """Wait until Spark can be started: for the pull of an image, say."""
+        while waits_for := self._session.client.request("waits_for")["waits_for"]:
+            self._progress(waits_for)
 
     def _spark_and_release(self) -> str:
         version = self._wiring.installation.version

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -63,16 +63,24 @@ class Session:
         return KeeperClient.launch()
 
     @classmethod
-    def start(cls, settings: Settings, command: Sequence[str], keeper: KeeperClient) -> Session:
+    def start(
+        cls,
+        settings: Settings,
+        command: Sequence[str],
+        keeper: KeeperClient,
+        backend_options: Mapping[str, Any],
+    ) -> Session:
         """Start a session that this process owns, and that ends with this process.
 
         :param settings: what was asked for.
         :param command: the command line, for those who look at the session from outside.
         :param keeper: the session's, from :meth:`launch_keeper`.
+        :param backend_options: what the backend is made with, see :mod:`pytest_isolated_emr.backend_options`.
         :raises IsolatedEmrError: there can be no session.
         """
         opening = {
             "backend": settings.backend,
+            "backend_options": dict(backend_options),
             "region": settings.region,
             "buckets": [
                 {"name": bucket.name, "directory": str(bucket.directory) if bucket.directory else None}

@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
-BACKENDS = ("local",)
+BACKENDS = ("local", "docker")
 RETENTIONS = ("failed", "all", "none")
+NETWORKS = ("closed", "open")
 WARM = ("auto", "always", "never")
 DEFAULT_REGION = "us-east-1"
+#: Less than this and no Spark starts, in bytes.
+LEAST_MEMORY = 512 * 1024**2
 DEFAULT_START_TIMEOUT = 120.0
 
 # Patterns are compiled when they are used first, which most runs never do: this module is loaded in every one.
@@ -36,6 +39,22 @@ class BucketSetting:
 
 
 @dataclass(frozen=True)
+class DockerSettings:
+    """What the containers of the docker backend were asked to be.
+
+    :param image: what they are made of; None for the image of the installed pyspark or of the release.
+    :param memory: the most that one may take, in bytes; None to choose by the machine.
+    :param cpus: how many cores one may use; None to choose by the machine.
+    :param network: whether they reach other networks, one of ``NETWORKS``.
+    """
+
+    image: str | None = None
+    memory: int | None = None
+    cpus: float | None = None
+    network: str = NETWORKS[0]
+
+
+@dataclass(frozen=True)
 class Settings:
     """What one session was asked for, checked.
 
@@ -48,6 +67,7 @@ class Settings:
     :param warm: whether what makes later runs quicker is made after this one.
     :param repositories: roots of Maven repositories to fetch jars from, in place of Maven Central.
     :param release: the EMR release that the fixtures' clusters have; None for one with the installed Spark.
+    :param docker: what the containers of the docker backend are.
     """
 
     backend: str = BACKENDS[0]
@@ -59,6 +79,7 @@ class Settings:
     warm: bool = False
     repositories: tuple[str, ...] = field(default=())
     release: str | None = None
+    docker: DockerSettings = field(default=DockerSettings())
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -121,8 +142,36 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="LABEL",
         help="The EMR release that the fixtures' clusters have. Default: the newest with the installed Spark.",
     )
+    group.addoption(
+        "--isolated-emr-image",
+        default=None,
+        metavar="IMAGE",
+        help="What containers are made of (docker backend). Default: the release's image, or that of the installed Spark.",
+    )
+    group.addoption(
+        "--isolated-emr-docker-memory",
+        default=None,
+        metavar="SIZE",
+        help="The most memory that a container may take, such as 3g (docker backend). Default: by the machine, 2g to 4g.",
+    )
+    group.addoption(
+        "--isolated-emr-docker-cpus",
+        default=None,
+        metavar="NUMBER",
+        help="How many cores a container may use, such as 1.5 (docker backend). Default: a worker's share.",
+    )
+    group.addoption(
+        "--isolated-emr-docker-network",
+        default=None,
+        metavar="WHICH",
+        help="closed (default): containers reach the run's own AWS and nothing else; open: other networks too "
+        "(docker backend).",
+    )
     parser.addini("isolated_emr", "The same as --isolated-emr.", type="bool", default=False)
     parser.addini("isolated_emr_backend", "The same as --isolated-emr-backend.", default="")
+    for name in ("image", "docker_memory", "docker_cpus", "docker_network"):
+        option = name.replace("_", "-")
+        parser.addini(f"isolated_emr_{name}", f"The same as --isolated-emr-{option}.", default="")
     parser.addini("isolated_emr_region", "The same as --isolated-emr-region.", default="")
     parser.addini("isolated_emr_release", "The same as --isolated-emr-release.", default="")
     parser.addini("isolated_emr_retention", "The same as --isolated-emr-retention.", default="")
@@ -168,6 +217,7 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         warm=_warm(config, environ),
         repositories=tuple(_ini(config, "isolated_emr_repositories")),
         release=_release(config),
+        docker=_docker(config),
     )
 
 
@@ -205,6 +255,37 @@ def _release(config: pytest.Config) -> str | None:
     from pytest_isolated_emr.emr import releases
 
     return _one_of(given, tuple(releases.known()))
+
+
+def _docker(config: pytest.Config) -> DockerSettings:
+    image, memory, cpus = (_given(config, name) for name in ("image", "docker_memory", "docker_cpus"))
+    return DockerSettings(
+        image=image[0] if image else None,
+        memory=_size(memory) if memory else None,
+        cpus=_number(cpus) if cpus else None,
+        network=_choice(config, "docker_network", NETWORKS),
+    )
+
+
+def _size(given: tuple[str, str]) -> int:
+    value, place = given
+    # As Docker and the JVM have it.
+    found = re.fullmatch(r"(\d+)\s*([kmg])(i?b)?", value.lower())
+    size = int(found[1]) * 1024 ** (" kmg".index(found[2])) if found else 0
+    if size < LEAST_MEMORY:
+        raise pytest.UsageError(f"{place}: {value!r} is not a size of 512m or more, such as 3g")
+    return size
+
+
+def _number(given: tuple[str, str]) -> float:
+    value, place = given
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0
+    if not 0.1 <= number < float("inf"):
+        raise pytest.UsageError(f"{place}: {value!r} is not a number of cores of 0.1 or more, such as 1.5")
+    return number
 
 
 def _one_of(given: tuple[str, str], choices: tuple[str, ...]) -> str:

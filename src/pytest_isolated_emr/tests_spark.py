@@ -12,8 +12,7 @@ import pytest
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.kept_logs import KeptLogs
 from pytest_isolated_emr.spark import properties
-from pytest_isolated_emr.spark.isolation import SessionIsolation
-from pytest_isolated_emr.spark.runtime import SparkRuntime
+from pytest_isolated_emr.spark.base import Isolation, Runtime
 
 MARKER = "isolated_emr"
 _LOG_TAIL = 6000
@@ -28,14 +27,14 @@ class TestsSpark:
 
     __test__ = False
 
-    def __init__(self, runtime: SparkRuntime, kept_logs: KeptLogs) -> None:
+    def __init__(self, runtime: Runtime, kept_logs: KeptLogs) -> None:
         self._runtime = runtime
         self._kept_logs = kept_logs
         self._context_conf: dict[str, str] = {}
         self._session_conf: dict[str, str] = {}
         self._holders: dict[Any, tuple[pytest.FixtureDef[Any], pytest.FixtureRequest]] = {}
         self._log_start = 0
-        self._isolation: SessionIsolation | None = None
+        self._isolation: Isolation | None = None
 
     def prepare(self, item: pytest.Item) -> None:
         """See to it that the Spark that a test will meet lives and has the settings that the test is marked with.
@@ -46,7 +45,9 @@ class TestsSpark:
         wanted = _marked(item)
         # Without the fixture there is no session of the test's own that could take them.
         own_session = "spark" in getattr(item, "fixturenames", ())
-        for_context = {k: v for k, v in wanted.items() if not (own_session and _is_runtime(k))}
+        for_context = {
+            k: v for k, v in wanted.items() if not (own_session and properties.is_session_setting(k))
+        }
         self._session_conf = {key: value for key, value in wanted.items() if key not in for_context}
         status = runtime.status() if runtime.is_started else None
         if (status is not None and runtime.is_used and not status["alive"]) or (
@@ -59,12 +60,12 @@ class TestsSpark:
 
     def shared_session(self) -> Any:
         """Return the session that all tests share, made now if there is none."""
-        from pyspark.sql import SparkSession
-
-        running = SparkSession._instantiatedSession
-        if running is not None and running._sc._jsc is not None and not self._context_conf:
+        running = self._runtime.running_session()
+        if running is not None and not self._context_conf:
             # What getOrCreate would return, without its dozen questions to the JVM.
             return running
+        from pyspark.sql import SparkSession
+
         builder = SparkSession.builder
         for key, value in self._context_conf.items():
             builder = builder.config(key, value)
@@ -75,7 +76,7 @@ class TestsSpark:
         """Give one test a session of its own, and take away what it leaves."""
         shared = self.shared_session()
         if self._isolation is None or self._isolation.shared is not shared:
-            self._isolation = SessionIsolation(shared)
+            self._isolation = self._runtime.isolation_of(shared)
         with self._isolation.fresh_session() as session:
             for key, value in self._session_conf.items():
                 session.conf.set(key, value)
@@ -103,11 +104,13 @@ class TestsSpark:
         output = _tail(log, self._log_start)
         if not status["alive"] and self._runtime.is_used:
             error = errors.SparkDied(
-                f"The Spark JVM ended in this test: {status['exit']}.",
+                f"Spark ended in this test: {status['exit']}.",
                 checked="its process; its last output is below",
                 cure="Look for System.exit, a native crash or too little memory (spark.driver.memory).",
             )
-            sections.append(("isolated-emr", f"{error}\nThe next test gets a new JVM."))
+            sections.append(("isolated-emr", f"{error}\nThe next test gets a new one."))
+        if status["note"]:
+            sections.append(("isolated-emr", status["note"]))
         if output:
             sections.append(("Spark driver log", f"{output}\n({self._kept_logs.words_for(log)})"))
         return sections
@@ -132,7 +135,7 @@ def _marked(item: pytest.Item) -> dict[str, str]:
                 f"{item.nodeid}: @pytest.mark.{MARKER} takes conf={{…}} and packages=[…], "
                 f"not {marker.args or ''}{marker.kwargs or ''}"
             )
-        wanted |= {key: _text(value) for key, value in conf.items()}
+        wanted |= {key: properties.text_of(value) for key, value in conf.items()}
         if packages:
             wanted["spark.jars.packages"] = ",".join(packages)
     held, left_out = properties.split_protected(wanted)
@@ -141,19 +144,6 @@ def _marked(item: pytest.Item) -> dict[str, str]:
             f"{item.nodeid}: @pytest.mark.{MARKER}: {', '.join(left_out)}: it would lead out of the session"
         )
     return held
-
-
-def _text(value: object) -> str:
-    # As PySpark's builder has it.
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _is_runtime(key: str) -> bool:
-    """Tell whether a running session takes the setting: Spark SQL's own (but the static ones) and Hadoop's."""
-    static = ("spark.sql.extensions", "spark.sql.warehouse.dir", "spark.sql.catalogImplementation")
-    return key.startswith(("spark.sql.", "spark.hadoop.")) and not key.startswith(
-        (*static, "spark.sql.catalog.")
-    )
 
 
 def _is_of_spark(value: object) -> bool:

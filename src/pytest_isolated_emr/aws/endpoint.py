@@ -1,6 +1,6 @@
-"""The endpoint's process: moto behind the key check, on a socket that the keeper bound.
+"""The endpoint's process: moto behind the key check, on sockets that the keeper bound.
 
-``python -m pytest_isolated_emr.aws.endpoint --fd N``, with one line of JSON on standard input that says whose
+``python -m pytest_isolated_emr.aws.endpoint --fds N …``, with one line of JSON on standard input that says whose
 it is and which buckets to make. It prints one line when it serves, and ends when its standard input does:
 then the keeper is gone, and nobody else would end it.
 """
@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -69,8 +70,8 @@ class EndpointSettings:
 def main() -> int:
     """Serve until the keeper ends this process, or itself."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fd", type=int, required=True, help="a listening TCP socket")
-    fd = parser.parse_args().fd
+    parser.add_argument("--fds", type=int, nargs="+", required=True, help="listening TCP sockets")
+    fds = parser.parse_args().fds
     # Ctrl-C in a terminal reaches the whole foreground group, but tests still tear down through this
     # endpoint.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -83,13 +84,15 @@ def main() -> int:
     try:
         settings = EndpointSettings.from_json(line.decode())
         _choose_moto_settings(os.environ)
-        server = _make_server(fd, settings)
+        first, *others = _make_servers(fds, settings)
     except Exception as error:  # noqa: BLE001 - whatever it is, the keeper has to hear of it
         traceback.print_exc()
         say({"error": f"{type(error).__name__}: {error}"})
         return 1
     say({"ready": True})
-    server.serve_forever()
+    for server in others:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    first.serve_forever()
     return 0
 
 
@@ -145,7 +148,7 @@ def _share_botocore_data() -> None:
     botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
-def _make_server(fd: int, settings: EndpointSettings) -> Any:
+def _make_servers(fds: Sequence[int], settings: EndpointSettings) -> list[Any]:
     _share_botocore_data()
     # moto's import takes most of a second, and has to find the environment as it is now.
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication
@@ -163,10 +166,14 @@ def _make_server(fd: int, settings: EndpointSettings) -> Any:
     )
     moto_app = with_errors_in_protocol(with_buckets_in_path(dispatcher))
     app = KeyCheck(moto_app, settings.credentials, handed_out.accepts)
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietRequestHandler, fd=fd)
-    # The server has a duplicate of its own, which children do not inherit.
-    socket.close(fd)
-    return server
+    servers = []
+    for fd in fds:
+        servers.append(
+            make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietRequestHandler, fd=fd)
+        )
+        # The server has a duplicate of its own, which children do not inherit.
+        socket.close(fd)
+    return servers
 
 
 @cache

@@ -27,20 +27,28 @@ class EndpointProcess:
 
     :param credentials: the only ones it accepts.
     :param log: takes what it prints.
+    :param address: another address of this machine to listen on, for those that do not reach 127.0.0.1.
+    :raises OSError: there is no such address.
     """
 
-    def __init__(self, credentials: SessionCredentials, log: Path) -> None:
+    def __init__(self, credentials: SessionCredentials, log: Path, address: str | None = None) -> None:
         self._credentials = credentials
         self._log = log
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self._port: int = self._listener.getsockname()[1]
+        hosts = ["127.0.0.1", *([address] if address else [])]
+        self._listeners = [socket.create_server((host, 0), backlog=512) for host in hosts]
+        self._urls = ["http://{}:{}".format(*listener.getsockname()) for listener in self._listeners]
         self._child: Child | None = None
         self._ready: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
         """Where it is, e.g. ``http://127.0.0.1:40123``."""
-        return f"http://127.0.0.1:{self._port}"
+        return self._urls[0]
+
+    @property
+    def url_by_address(self) -> str | None:
+        """Where it is for those that do not reach 127.0.0.1."""
+        return self._urls[1] if len(self._urls) > 1 else None
 
     async def start(
         self,
@@ -62,18 +70,19 @@ class EndpointProcess:
         }
         temporary = session_directory / "endpoint"
         environ |= variables | {"TMPDIR": str(temporary)}
+        descriptors = [listener.fileno() for listener in self._listeners]
         self._child = await children.start(
             "endpoint",
-            [sys.executable, "-m", "pytest_isolated_emr.aws.endpoint", "--fd", str(self._listener.fileno())],
+            [sys.executable, "-m", "pytest_isolated_emr.aws.endpoint", "--fds", *map(str, descriptors)],
             journal=journal,
             environ=environ,
             cwd=temporary,
             log=self._log,
             stdout=subprocess.PIPE,
-            pass_fds=[self._listener.fileno()],
+            pass_fds=descriptors,
         )
         # From now on the port is the child's alone: should it die, clients are refused at once and wait for nothing.
-        self._listener.close()
+        self._close_listeners()
         opening = {
             "access_key_id": self._credentials.access_key_id,
             "secret_access_key": self._credentials.secret_access_key,
@@ -101,10 +110,14 @@ class EndpointProcess:
 
         :returns: what could not be ended.
         """
-        self._listener.close()
+        self._close_listeners()
         if self._ready is not None:
             self._ready.cancel()
         return [] if self._child is None else await self._child.end()
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
 
     async def _wait_until_ready(self, child: Child) -> None:
         assert child.process.stdout is not None

@@ -10,6 +10,52 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from pytest_isolated_emr.lifecycle.journal import Journal
+
+
+@dataclass(frozen=True)
+class BackendContext:
+    """What a backend is made for.
+
+    :param directory: the session's directory.
+    :param run_id: the session's name.
+    :param journal: the session's.
+    :param variables: mark a process as the session's.
+    :param options: the settings that are the backend's own, as :class:`~pytest_isolated_emr.settings.Settings` has
+        them.
+    """
+
+    directory: Path
+    run_id: str
+    journal: Journal
+    variables: dict[str, str]
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class VisibleFiles:
+    """What a Spark that does not see this machine's files is to see of them, by the same paths.
+
+    :param read_only: directories that it may read.
+    :param writable: directories that it may write, too.
+    :param python_path: those of them in which Python workers look for modules, in this order.
+    :param packages: the directories of installed packages; a backend that has its own leaves them out.
+    """
+
+    read_only: tuple[Path, ...] = ()
+    writable: tuple[Path, ...] = ()
+    python_path: tuple[Path, ...] = ()
+    packages: tuple[Path, ...] = ()
+
+    @classmethod
+    def from_message(cls, message: dict[str, list[str]]) -> VisibleFiles:
+        """Read what :meth:`to_message` gave."""
+        return cls(**{name: tuple(map(Path, paths)) for name, paths in message.items()})
+
+    def to_message(self) -> dict[str, list[str]]:
+        """Return it as JSON has it."""
+        return {name: [str(path) for path in paths] for name, paths in vars(self).items()}
+
 
 @dataclass(frozen=True)
 class SparkRequest:
@@ -20,6 +66,7 @@ class SparkRequest:
     :param cwd: its working directory: relative paths in jobs resolve against it.
     :param spark_home: the directory of the Spark to run.
     :param timeout: how long it may take until it answers, in seconds.
+    :param files: what it is to see of this machine, where it does not see all.
     """
 
     properties: dict[str, str] = field(repr=False)
@@ -27,6 +74,7 @@ class SparkRequest:
     cwd: Path
     spark_home: Path
     timeout: float
+    files: VisibleFiles
 
 
 @dataclass(frozen=True)
@@ -52,7 +100,30 @@ class CommandRequest:
 
 
 class Backend(Protocol):
-    """Starts and ends Spark, one for each xdist worker (or the only process) of a session, and clusters' commands."""
+    """Starts and ends Spark, one for each xdist worker (or the only process) of a session, and clusters' commands.
+
+    It is made with a :class:`BackendContext`.
+    """
+
+    async def open(self) -> str | None:
+        """Make what all of the session's Spark needs; return the address at which the endpoint is to listen besides
+        127.0.0.1, if any.
+
+        :raises IsolatedEmrError: it cannot be had.
+        """
+
+    def use_endpoint(self, url: str, url_by_address: str | None) -> None:
+        """Take over where the private endpoint is.
+
+        :param url: by 127.0.0.1.
+        :param url_by_address: by the address that :meth:`open` returned.
+        """
+
+    async def waits_for(self) -> str:
+        """Return what keeps Spark from being started, in words, some time after it was asked last; empty for nothing.
+
+        :raises IsolatedEmrError: it cannot be had.
+        """
 
     async def start_spark(self, worker: str, request: SparkRequest) -> None:
         """Begin to start Spark for a worker, in place of the one that it has; return at once."""
@@ -63,8 +134,9 @@ class Backend(Protocol):
         :raises SparkNotStarted: it ended or was not there in time.
         """
 
-    def spark_status(self, worker: str) -> dict[str, Any]:
-        """Return ``alive``, and where not, ``exit`` in words; ``log`` is the path of what it prints."""
+    async def spark_status(self, worker: str) -> dict[str, Any]:
+        """Return ``alive``, and where not, ``exit`` in words; ``log`` is the path of what it prints, and ``note`` what a
+        failed test should say of it although it lives."""
 
     async def end_worker(self, worker: str) -> list[str]:
         """End all that a worker has, and return what could not be ended."""
@@ -75,7 +147,7 @@ class Backend(Protocol):
         :raises OSError: it cannot be started.
         """
 
-    def signal_command(self, cluster: str, name: str, number: int) -> bool:
+    async def signal_command(self, cluster: str, name: str, number: int) -> bool:
         """Send a signal to a running command of a cluster; tell whether there is one."""
 
     async def end_command(self, cluster: str, name: str) -> bool:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.backends.base import CommandRequest, SparkRequest
+from pytest_isolated_emr.backends.base import BackendContext, CommandRequest, SparkRequest
 from pytest_isolated_emr.backends.local_commands import LocalCommands
 from pytest_isolated_emr.keeper import children
 from pytest_isolated_emr.keeper.children import Child
-from pytest_isolated_emr.lifecycle.journal import Journal
 from pytest_isolated_emr.spark import launch, properties
 
 # How often to look whether the JVM has written where it listens; nothing announces it.
@@ -37,18 +36,26 @@ class _Jvm:
 class LocalBackend:
     """Starts a JVM for each worker that asks for one, and the commands of EMR clusters.
 
-    :param directory: the session's directory.
-    :param journal: the session's.
-    :param variables: mark a process as the session's.
+    :param context: the session.
     """
 
-    def __init__(self, directory: Path, journal: Journal, variables: dict[str, str]) -> None:
-        self._directory = directory
-        self._journal = journal
-        self._variables = variables
+    def __init__(self, context: BackendContext) -> None:
+        self._directory = context.directory
+        self._journal = context.journal
+        self._variables = context.variables
         self._jvms: dict[str, _Jvm] = {}
         self._started = 0
-        self._commands = LocalCommands(journal, variables)
+        self._commands = LocalCommands(context.journal, context.variables)
+
+    async def open(self) -> None:
+        """Need nothing: Spark is on this machine."""
+
+    def use_endpoint(self, url: str, url_by_address: str | None) -> None:
+        """Need nothing: settings and variables have the URL."""
+
+    async def waits_for(self) -> str:
+        """Wait for nothing."""
+        return ""
 
     async def start_spark(self, worker: str, request: SparkRequest) -> None:
         """Start a JVM for a worker, in place of the one that it has."""
@@ -76,14 +83,15 @@ class LocalBackend:
             )
         return await asyncio.shield(jvm.gateway)
 
-    def spark_status(self, worker: str) -> dict[str, Any]:
+    async def spark_status(self, worker: str) -> dict[str, Any]:
         """Tell whether the worker's JVM runs, or how it ended, and where its log is."""
         jvm = self._jvms.get(worker)
         if jvm is None:
-            return {"alive": False, "exit": "none was started", "log": ""}
+            return {"alive": False, "exit": "none was started", "log": "", "note": ""}
         if jvm.returncode is None:
-            return {"alive": True, "exit": "", "log": str(jvm.log)}
-        return {"alive": False, "exit": children.describe_exit(jvm.returncode), "log": str(jvm.log)}
+            return {"alive": True, "exit": "", "log": str(jvm.log), "note": ""}
+        how = children.describe_exit(jvm.returncode)
+        return {"alive": False, "exit": how, "log": str(jvm.log), "note": ""}
 
     async def end_worker(self, worker: str) -> list[str]:
         """End the worker's JVM with its Python workers, and return what could not be ended."""
@@ -101,7 +109,7 @@ class LocalBackend:
         """Run a command of a cluster to its end, and return its exit code, negative for a signal."""
         return await self._commands.run(request)
 
-    def signal_command(self, cluster: str, name: str, number: int) -> bool:
+    async def signal_command(self, cluster: str, name: str, number: int) -> bool:
         """Send a signal to a running command of a cluster; tell whether there is one."""
         return self._commands.signal(cluster, name, number)
 

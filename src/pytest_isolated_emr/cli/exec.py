@@ -12,6 +12,7 @@ from types import FrameType
 import click
 
 from pytest_isolated_emr import errors
+from pytest_isolated_emr.backend_options import backend_options
 from pytest_isolated_emr.lifecycle.processes import RUN_ID_VARIABLE
 from pytest_isolated_emr.session import Session
 from pytest_isolated_emr.settings import BACKENDS, Settings, default_region
@@ -37,7 +38,12 @@ def exec_(backend: str, region: str | None, command: tuple[str, ...]) -> None:
     wiring = SparkWiring(settings, dict(os.environ))
     # Before there is a session, as it may take a while on the first day.
     wiring.fetch_jars(_say)
-    session = Session.start(settings, sys.argv, Session.launch_keeper())
+    session = Session.start(
+        settings,
+        sys.argv,
+        Session.launch_keeper(),
+        backend_options(settings, wiring.installation.version),
+    )
     try:
         session.environment_guard().apply()
         conf = wiring.defaults(session, _say, _say)

@@ -75,7 +75,7 @@ class ClusterService:
                     return {"not_started": f"error={error.errno}, {error.strerror}"}
             case "signal_command":
                 return {
-                    "sent": self._backend.signal_command(
+                    "sent": await self._backend.signal_command(
                         request["cluster"], request["name"], request["number"]
                     )
                 }

@@ -19,7 +19,7 @@ from pytest_isolated_emr import errors
 from pytest_isolated_emr.aws.credentials import SessionCredentials
 from pytest_isolated_emr.aws.endpoint_process import EndpointProcess
 from pytest_isolated_emr.backends import BACKENDS
-from pytest_isolated_emr.backends.base import Backend, SparkRequest
+from pytest_isolated_emr.backends.base import Backend, BackendContext, SparkRequest, VisibleFiles
 from pytest_isolated_emr.keeper import messages, teardown
 from pytest_isolated_emr.keeper.clusters import ClusterService
 from pytest_isolated_emr.keeper.messages import ENDPOINT, Message
@@ -64,7 +64,13 @@ class Keeper:
             return
         self._directory = directory
         try:
-            await self._open(opening)
+            try:
+                await self._open(opening)
+            except errors.IsolatedEmrError as error:
+                await self._take_down()
+                writer.write(messages.encode({"id": opening["id"], "error": error.to_message()}))
+                await writer.drain()
+                return
             writer.write(messages.encode({"id": opening["id"], **self._describe()}))
             serving = asyncio.create_task(self._serve_owner(reader, writer))
             sweeping = asyncio.create_task(self._sweep_others())
@@ -104,9 +110,14 @@ class Keeper:
         self._log_to(path / "logs" / "keeper.log")
         self._variables = {RUN_ID_VARIABLE: self._directory.run_id}
         self._credentials = SessionCredentials.new(opening["region"])
-        self._backend = BACKENDS[opening["backend"]](path, journal, self._variables)
+        context = BackendContext(
+            path, self._directory.run_id, journal, self._variables, opening["backend_options"]
+        )
+        self._backend = BACKENDS[opening["backend"]](context)
         self._clusters = ClusterService(self._backend)
-        self._endpoint = EndpointProcess(self._credentials, path / "logs" / "endpoint.log")
+        address = await self._backend.open()
+        self._endpoint = self._make_endpoint(path / "logs" / "endpoint.log", address)
+        self._backend.use_endpoint(self._endpoint.url, self._endpoint.url_by_address)
         await self._endpoint.start(
             journal=journal,
             session_directory=path,
@@ -116,6 +127,17 @@ class Keeper:
         self._listener = await asyncio.start_unix_server(
             self._serve_worker, sock=messages.bind(path), limit=messages.MAX_LINE
         )
+
+    def _make_endpoint(self, log: Path, address: str | None) -> EndpointProcess:
+        try:
+            return EndpointProcess(self._credentials, log, address)
+        except OSError as error:
+            raise errors.EndpointDied(
+                "The private AWS endpoint cannot listen.",
+                checked=f"a port of 127.0.0.1 and of {address or 'no other address'}: {error}",
+                cure="An address that is not this machine's is one inside a rootless or remote engine: use an engine "
+                "that runs as root, or Docker Desktop.",
+            ) from error
 
     @property
     def bucket(self) -> str:
@@ -208,13 +230,15 @@ class Keeper:
             case "ready":
                 await self._endpoint.ready()
                 return {}
+            case "waits_for":
+                return {"waits_for": await self._backend.waits_for()}
             case "start_spark":
                 await self._backend.start_spark(worker, _spark_request(request))
                 return {}
             case "spark_gateway":
                 return await self._backend.spark_gateway(worker)
             case "spark_status":
-                return self._backend.spark_status(worker)
+                return await self._backend.spark_status(worker)
             case "end_spark":
                 return {"problems": await self._backend.end_worker(worker)}
             case "offer_spark":
@@ -282,6 +306,7 @@ def _spark_request(request: Message) -> SparkRequest:
         cwd=Path(request["cwd"]),
         spark_home=Path(request["spark_home"]),
         timeout=request["timeout"],
+        files=VisibleFiles.from_message(request["files"]),
     )
 
 

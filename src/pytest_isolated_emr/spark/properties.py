@@ -174,6 +174,25 @@ def jvm_start_options(settings: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in settings.items() if key in JVM_START}
 
 
+def is_session_setting(key: str) -> bool:
+    """Tell whether a running session takes the setting: Spark SQL's own (but the static ones) and Hadoop's.
+
+    :param key: the setting's name.
+    """
+    static = ("spark.sql.extensions", "spark.sql.warehouse.dir", "spark.sql.catalogImplementation")
+    return key.startswith(("spark.sql.", "spark.hadoop.")) and not key.startswith(
+        (*static, "spark.sql.catalog.")
+    )
+
+
+def text_of(value: object) -> str:
+    """Return a setting's value as PySpark's builder has it.
+
+    :param value: what the user gave.
+    """
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def write(path: Path, properties: dict[str, str]) -> None:
     """Write Spark settings where only this user can read them, as there are secrets among them.
 

@@ -22,8 +22,10 @@ from typing import Any
 
 import pytest
 
+from pytest_isolated_emr.backends.base import VisibleFiles
 from pytest_isolated_emr.keeper.client import KeeperClient
 from pytest_isolated_emr.spark import properties, user_settings
+from pytest_isolated_emr.spark.isolation import SessionIsolation
 from pytest_isolated_emr.spark.submit_arguments import submit_settings
 
 # Changes with every test, and would give every context workers of its own.
@@ -119,6 +121,8 @@ class SparkRuntime:
             cwd=str(Path.cwd()),
             spark_home=str(self._spark_home),
             timeout=self._timeout,
+            # It is on this machine, and sees all of it.
+            files=VisibleFiles().to_message(),
         )
 
     def give_up(self) -> None:
@@ -143,6 +147,15 @@ class SparkRuntime:
             context = _context_module().SparkContext._active_spark_context
             session = session_class._instantiatedSession
             (session or context).stop()
+
+    def running_session(self) -> Any:
+        """Return the session that ``getOrCreate`` would return, if there is one."""
+        session = importlib.import_module("pyspark.sql.session").SparkSession._instantiatedSession
+        return session if session is not None and session._sc._jsc is not None else None
+
+    def isolation_of(self, shared: Any) -> SessionIsolation:
+        """Return what gives tests sessions of their own beside a shared one."""
+        return SessionIsolation(shared)
 
     def forget_jvm(self) -> None:
         """Let go of the JVM and of all that this process holds of it; PySpark is as it was before the first one."""
@@ -197,7 +210,7 @@ class SparkRuntime:
         # A SparkConf that was made in a running JVM has the settings of that JVM too; nobody asked for those.
         inherited = self._started_with.items() - self._options.items()
         asked = {key: value for key, value in settings.items() if (key, value) not in inherited}
-        wanted = properties.jvm_start_options(_submitted() | asked)
+        wanted = properties.jvm_start_options(submitted_settings() | asked)
         if wanted.items() <= self._options.items() and self.status()["alive"]:
             return
         self.forget_jvm()
@@ -272,10 +285,11 @@ def _context_module() -> Any:
 
 
 def _settings_of(conf: Any) -> Properties:
-    return _submitted() | (dict(conf.getAll()) if conf is not None else {})
+    return submitted_settings() | (dict(conf.getAll()) if conf is not None else {})
 
 
-def _submitted() -> Properties:
+def submitted_settings() -> Properties:
+    """Return the settings of ``PYSPARK_SUBMIT_ARGS``."""
     return submit_settings(os.environ.get("PYSPARK_SUBMIT_ARGS", ""))
 
 

@@ -12,7 +12,7 @@ from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.session import Session
 from pytest_isolated_emr.settings import Settings
-from pytest_isolated_emr.spark import jars, packages, properties
+from pytest_isolated_emr.spark import connect, jars, packages, properties
 from pytest_isolated_emr.spark.class_data import ClassData
 from pytest_isolated_emr.spark.environment import user_conf_directory
 from pytest_isolated_emr.spark.installation import SparkInstallation, find_spark
@@ -36,7 +36,7 @@ class SparkWiring:
         self.installation: SparkInstallation = find_spark(environ)
         self.java: Java = require_java(self.installation.version, environ)
         root = StateRoot.from_environment()
-        self._cache, self._archives = root.jars, root.class_data
+        self.jar_cache, self._archives = root.jars, root.class_data
         self._user_conf = user_conf_directory(environ, self.installation.home)
 
     def fetch_jars(self, progress: Callable[[str], None]) -> jars.JarSet:
@@ -48,14 +48,14 @@ class SparkWiring:
         return jars.s3_jars(
             self.installation,
             self.java,
-            self._cache,
+            self.jar_cache,
             repositories=self._settings.repositories,
             progress=progress,
         )
 
     def slow_start(self) -> str:
         """Return why Spark starts later than it could, and what to do; empty if it does not."""
-        jar_set = jars.cached_s3_jars(self.installation, self._cache)
+        jar_set = jars.cached_s3_jars(self.installation, self.jar_cache)
         if jar_set is None:
             return "slow start: its jars are fetched first"
         if not ClassData(self._archives, self.installation, self.java, jar_set).path.is_file():
@@ -99,7 +99,7 @@ class SparkWiring:
 
     def warm_later_runs(self) -> str:
         """Make what is missing for a quick start, in the background; return what is being made, empty for nothing."""
-        jar_set = jars.cached_s3_jars(self.installation, self._cache)
+        jar_set = jars.cached_s3_jars(self.installation, self.jar_cache)
         if not self._settings.warm or jar_set is None:
             return ""
         class_data = ClassData(self._archives, self.installation, self.java, jar_set)
@@ -116,7 +116,7 @@ class SparkWiring:
         :param settings: those of its owner's Spark, whose jars are in the cache.
         :param environ: the environment of its owner, as tests see it.
         """
-        jar_set = jars.cached_s3_jars(self.installation, self._cache)
+        jar_set = jars.cached_s3_jars(self.installation, self.jar_cache)
         class_data = (
             ClassData(self._archives, self.installation, self.java, jar_set) if jar_set is not None else None
         )
@@ -130,7 +130,7 @@ class SparkWiring:
             class_path=settings["spark.driver.extraClassPath"],
             class_options=class_data.options(settings) if class_data is not None else [],
             environ=dict(environ),
-            jar_cache=str(self._cache),
+            jar_cache=str(self.jar_cache),
             repositories=list(self._settings.repositories),
         )
 
@@ -148,6 +148,37 @@ class SparkWiring:
         quick = properties.quick_start_options(settings, environ)
         return properties.with_java_options(settings, [*quick, *self.class_data(progress).options(settings)])
 
+    def for_server(
+        self, settings: Properties, environ: Mapping[str, str], progress: Callable[[str], None]
+    ) -> Properties:
+        """Return the settings that a Spark Connect server in a container is started with.
+
+        :param settings: what the session, the user and the suite want.
+        :param environ: the server's environment.
+        :param progress: is told what is being waited for.
+        :raises JarsUnavailable: packages cannot be fetched.
+        """
+        settings = self.with_packages(settings, progress)
+        ours = {**connect.CONTAINER_SETTINGS, "spark.jars": ",".join(map(str, self.connect_jars(progress)))}
+        for key in ("spark.jars", "spark.connect.grpc.interceptor.classes", connect.COMMANDS_SETTING):
+            ours[key] = ",".join(filter(None, [ours[key], settings.get(key, "")]))
+        quick = properties.quick_start_options(settings, environ)
+        return properties.with_java_options(settings | ours, quick)
+
+    def connect_jars(self, progress: Callable[[str], None]) -> list[Path]:
+        """Return the jars that a Spark Connect server needs.
+
+        :param progress: is told what is being waited for.
+        :raises JarsUnavailable: they cannot be fetched or made.
+        """
+        return connect.connect_jars(
+            self.installation,
+            self.java,
+            self.jar_cache,
+            repositories=self._settings.repositories,
+            progress=progress,
+        )
+
     def with_packages(self, settings: Properties, progress: Callable[[str], None]) -> Properties:
         """Return the settings with the jars of ``spark.jars.packages`` in place of their coordinates.
 
@@ -159,7 +190,7 @@ class SparkWiring:
             settings,
             self.installation,
             self.java,
-            self._cache,
+            self.jar_cache,
             repositories=self._settings.repositories,
             progress=progress,
         )

@@ -1,0 +1,197 @@
+"""The ``docker`` backend: Spark runs in containers of the session's own, which this machine's engine limits."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pytest_isolated_emr import errors
+from pytest_isolated_emr.backends.base import BackendContext, CommandRequest, SparkRequest, VisibleFiles
+from pytest_isolated_emr.backends.docker.cluster_containers import ClusterContainers
+from pytest_isolated_emr.backends.docker.container import Container, ContainerSettings, Mounts
+from pytest_isolated_emr.backends.docker.engine import Engine
+from pytest_isolated_emr.backends.docker.images import Image, Pull
+from pytest_isolated_emr.backends.docker.network import SessionNetwork
+from pytest_isolated_emr.backends.docker.options import DockerOptions
+from pytest_isolated_emr.backends.docker.spark_container import Place, SparkContainer
+from pytest_isolated_emr.emr.cluster_directory import directory_of
+from pytest_isolated_emr.lifecycle.private_files import write_private
+
+# How often the client hears how far a pull is.
+_PROGRESS_SECONDS = 1.0
+#: The name by which Docker Desktop's containers reach the machine that it runs on.
+_DESKTOP_HOST = "host.docker.internal"
+
+
+class DockerBackend:
+    """Starts a container for each worker that asks for Spark, and one for each EMR cluster.
+
+    :param context: the session.
+    """
+
+    def __init__(self, context: BackendContext) -> None:
+        self._context = context
+        self._options = DockerOptions.from_message(context.options)
+        self._sparks: dict[str, SparkContainer] = {}
+        self._started = 0
+        self._urls: dict[str, str] = {}
+        self._image: Image | None = None
+        self._pull: tuple[Pull, asyncio.Task[None]] | None = None
+        self._engine: Engine | None = None
+        self._network: SessionNetwork | None = None
+        self._files = VisibleFiles()
+        self._workers = 1
+        self._clusters = ClusterContainers(
+            lambda role: self._make_container(role, self._workers),
+            self._mounts_of_cluster,
+            lambda: self._urls,
+        )
+
+    async def open(self) -> str | None:
+        """Connect to the engine and make the session's network; return this machine's address in it."""
+        engine = self._engine = await asyncio.to_thread(Engine.connect)
+        self._network = SessionNetwork(
+            engine, self._context.journal, self._context.run_id, is_open=self._options.is_open
+        )
+        await asyncio.to_thread(self._network.create)
+        return None if engine.is_desktop else self._network.gateway
+
+    def use_endpoint(self, url: str, url_by_address: str | None) -> None:
+        """Take over where the private endpoint is, here and for containers."""
+        self._urls = {url: url_by_address or url.replace("127.0.0.1", _DESKTOP_HOST)}
+
+    async def waits_for(self) -> str:
+        """Return how far the pull of the image is; empty when it is there."""
+        engine = self._connected()[0]
+        name = self._options.image
+        if self._pull is None:
+            self._image = await asyncio.to_thread(Image.find, engine, name)
+            if self._image is not None:
+                return ""
+            pull = Pull(engine, name)
+            self._pull = pull, asyncio.create_task(asyncio.to_thread(pull.run))
+        pull, task = self._pull
+        await asyncio.wait([task], timeout=_PROGRESS_SECONDS)
+        if not task.done():
+            return pull.progress
+        await task
+        self._image = await asyncio.to_thread(Image.find, engine, name)
+        return ""
+
+    async def start_spark(self, worker: str, request: SparkRequest) -> None:
+        """Start a container for a worker, in place of the one that it has."""
+        await self.end_worker(worker)
+        image = await self._image_there()
+        self._started += 1
+        context = self._context
+        directory = context.directory / "jvms" / f"{worker}-{self._started}"
+        entry = context.journal.intend("directory", str(directory.relative_to(context.directory)))
+        for name in ("conf", "tmp", "local"):
+            (directory / name).mkdir(parents=True, mode=0o700)
+        context.journal.created(entry)
+        workers = int(request.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+        role = f"spark-{worker}-{self._started}"
+        container = self._make_container(role, workers)
+        self._files, self._workers = request.files, workers
+        log = context.directory / "logs" / f"spark-{worker}.log"
+        client = (self._options.python, self._options.spark)
+        self._sparks[worker] = SparkContainer(
+            container, image, Place(directory, log), request, self._urls, client
+        )
+
+    async def spark_gateway(self, worker: str) -> dict[str, Any]:
+        """Wait until the worker's Spark answers; return its ``url`` and ``log``."""
+        spark = self._sparks.get(worker)
+        if spark is None:
+            raise errors.BadRequest(
+                f"No Spark was started for {worker}.",
+                checked="what the session started",
+                cure="Report this: the plugin asks for a start before it asks for the gateway.",
+            )
+        return await asyncio.shield(spark.gateway)
+
+    async def spark_status(self, worker: str) -> dict[str, Any]:
+        """Tell whether the worker's Spark runs, or how it ended, and where its log is."""
+        spark = self._sparks.get(worker)
+        if spark is None:
+            return {"alive": False, "exit": "none was started", "log": "", "note": ""}
+        return await spark.status()
+
+    async def end_worker(self, worker: str) -> list[str]:
+        """Remove the worker's container, and return what could not be removed."""
+        spark = self._sparks.pop(worker, None)
+        return [] if spark is None else await spark.end()
+
+    async def run_command(self, request: CommandRequest) -> int:
+        """Run a command of a cluster in its container, and return its exit code, negative for a signal."""
+        await self._image_there()
+        return await self._clusters.run(request)
+
+    async def signal_command(self, cluster: str, name: str, number: int) -> bool:
+        """Send a signal to a running command of a cluster; tell whether there is one."""
+        return await self._clusters.signal(cluster, name, number)
+
+    async def end_command(self, cluster: str, name: str) -> bool:
+        """End a running command of a cluster with all that descends from it; tell whether there is one."""
+        return await self._clusters.end(cluster, name)
+
+    async def end_cluster(self, cluster: str) -> list[str]:
+        """Remove a cluster's container, and return what could not be removed."""
+        return await self._clusters.end_cluster(cluster)
+
+    async def close(self) -> list[str]:
+        """Remove every container and the network, and return what could not be removed."""
+        if self._pull is not None:
+            self._pull[1].cancel()
+        results = await asyncio.gather(
+            self._clusters.close(), *(self.end_worker(worker) for worker in list(self._sparks))
+        )
+        problems = [problem for found in results for problem in found]
+        if self._network is not None:
+            try:
+                await asyncio.to_thread(self._network.remove)
+            except (errors.IsolatedEmrError, PermissionError) as error:
+                problems.append(f"network: {error}")
+        if self._engine is not None:
+            self._engine.close()
+        return problems
+
+    def _make_container(self, role: str, workers: int) -> Container:
+        engine, network = self._connected()
+        context = self._context
+        settings = self._container_settings(engine, workers)
+        return Container(engine, network, context.journal, context.run_id, role, settings)
+
+    def _mounts_of_cluster(self, cluster: str) -> Mounts:
+        """Return what a cluster's container sees: what the tests' Spark sees, and the cluster's directory."""
+        assert self._image is not None
+        packages = () if self._image.spark_home else self._files.packages
+        return Mounts(
+            read_only=(*self._files.read_only, *packages),
+            writable=(*self._files.writable, directory_of(self._context.directory, cluster)),
+        )
+
+    def _connected(self) -> tuple[Engine, SessionNetwork]:
+        assert self._engine is not None
+        assert self._network is not None
+        return self._engine, self._network
+
+    async def _image_there(self) -> Image:
+        while self._image is None:
+            await self.waits_for()
+        return self._image
+
+    def _container_settings(self, engine: Engine, workers: int) -> ContainerSettings:
+        passwd = self._context.directory / "passwd"
+        if not passwd.exists():
+            # Java and Hadoop want a name for the user: without one Hadoop's login fails.
+            uid, gid = engine.user.split(":")
+            lines = ["root:x:0:0:root:/root:/bin/sh", f"hadoop:x:{uid}:{gid}:hadoop:/tmp:/bin/sh"]
+            write_private(passwd, "\n".join([*lines, ""]).encode())
+        return ContainerSettings(
+            image=self._options.image,
+            memory=self._options.memory_on(engine, workers),
+            cpus=self._options.cpus_on(engine, workers),
+            python=self._options.python,
+            passwd=passwd,
+        )

@@ -1,0 +1,361 @@
+"""One container of a session: made with the session's limits, talked to through its first process, and removed.
+
+The connection to its standard input is its lifeline: when the keeper ends, however it ends, the container's first
+process (``supervisor.py``) reads the end of it and exits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_isolated_emr import errors
+from pytest_isolated_emr.backends.docker import supervisor
+from pytest_isolated_emr.backends.docker.engine import Engine, engine_errors
+from pytest_isolated_emr.backends.docker.names import is_of, labels_of, name_of
+from pytest_isolated_emr.backends.docker.network import SessionNetwork
+from pytest_isolated_emr.lifecycle.journal import Journal
+
+KIND = "container"
+#: Where this package is in a container.
+PACKAGE_ROOT = "/opt/isolated-emr"
+_PACKAGE = Path(__file__).parents[2]
+_SUPERVISOR = f"{PACKAGE_ROOT}/{_PACKAGE.name}/{Path(supervisor.__file__).relative_to(_PACKAGE)}"
+# What the first process says is a line of JSON; half of a long one may be on its way.
+_MAX_LINE = 1 << 24
+_STDERR = 2
+#: The exit code of the shell below, for an image without Python.
+_NO_PYTHON = 97
+
+
+@dataclass(frozen=True)
+class ContainerSettings:
+    """What all containers of a session have in common.
+
+    :param image: the image's name.
+    :param memory: the most that one may take, in bytes.
+    :param cpus: how many cores one may use.
+    :param python: the minor version that is wanted of its Python, such as ``3.11``.
+    :param passwd: a file in the format of ``/etc/passwd`` that names the user it runs as.
+    """
+
+    image: str
+    memory: int
+    cpus: float
+    python: str
+    passwd: Path
+
+
+@dataclass(frozen=True)
+class Mounts:
+    """Directories and files of this machine that a container sees, each by the same path as here.
+
+    :param read_only: those that it can read.
+    :param writable: those that it can write too.
+    """
+
+    read_only: Sequence[Path] = field(default=())
+    writable: Sequence[Path] = field(default=())
+
+    def for_engine(self) -> dict[str, dict[str, str]]:
+        """Return them as the engine takes them; what does not exist is left out, or the engine would make it."""
+        modes = dict.fromkeys(self.read_only, "ro") | dict.fromkeys(self.writable, "rw")
+        return {str(path): {"bind": str(path), "mode": mode} for path, mode in modes.items() if path.exists()}
+
+
+class Container:
+    """A container, from before it exists until it is gone.
+
+    :param engine: where it runs.
+    :param network: the session's.
+    :param journal: the session's.
+    :param run_id: the session's.
+    :param role: what it is for, such as ``spark-main-1``.
+    :param settings: the session's.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        network: SessionNetwork,
+        journal: Journal,
+        run_id: str,
+        role: str,
+        settings: ContainerSettings,
+    ) -> None:
+        self._engine = engine
+        self._network = network
+        self._journal = journal
+        self._run_id = run_id
+        self._role = role
+        self._settings = settings
+        self._entry: int | None = None
+        self._container: Any = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._last_words = b""
+        self._exit_code = 0
+        #: How it ended, in words; empty while it runs.
+        self.end_reason = ""
+
+    async def start(self, mounts: Mounts, ports: Sequence[int] = ()) -> None:
+        """Make it and start it, and return when its first process can be asked.
+
+        :param mounts: what it sees of this machine.
+        :param ports: those of its own to publish on 127.0.0.1.
+        :raises IsolatedEmrError: it cannot be made, or has no fitting Python.
+        """
+        name = name_of(self._run_id, self._role)
+        self._entry = self._journal.intend(KIND, name)
+        self._container = await asyncio.to_thread(self._create, name, mounts, ports)
+        self._journal.created(self._entry, id=self._container.id)
+        socket = await asyncio.to_thread(self._attach)
+        reader, self._writer = await asyncio.open_connection(sock=socket, limit=_MAX_LINE)
+        self._reading = asyncio.create_task(self._read(reader))
+
+    async def look(self) -> dict[str, Any]:
+        """Return what the image has; see :func:`pytest_isolated_emr.backends.docker.supervisor.look`.
+
+        :raises ImageUnfit: it has no Python.
+        :raises ContainerEnded: it has ended.
+        """
+        try:
+            return await self._request("look")
+        except errors.ContainerEnded:
+            if self._exit_code == _NO_PYTHON:
+                raise errors.ImageUnfit(
+                    f"The image {self._settings.image} has no Python.",
+                    checked=f"python{self._settings.python} and python3 on its PATH",
+                    cure="Use an image with Spark and Python, such as apache/spark's with python3 in their tags, or "
+                    "make one: isolated-emr image build",
+                ) from None
+            raise
+
+    async def published(self, port: int) -> int:
+        """Return the port of 127.0.0.1 at which a published one is.
+
+        :param port: the container's own.
+        """
+        with engine_errors("asking for a published port"):
+            found = await asyncio.to_thread(self._engine.api.port, self._container.id, port)
+        if not found:
+            raise errors.EngineFailed(
+                "The engine did not publish a container's port.",
+                checked=f"port {port} of {name_of(self._run_id, self._role)}",
+                cure="Look at the engine's log, and whether something keeps it from opening ports on 127.0.0.1.",
+            )
+        return int(found[0]["HostPort"])
+
+    async def run(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        environ: Mapping[str, str],
+        cwd: Path,
+        stdout: Path,
+        stderr: Path,
+    ) -> int:
+        """Run a command in it to its end, and return its exit code, negative for a signal.
+
+        :param name: tells it from others, for :meth:`signal` and :meth:`end`.
+        :param command: the program and its arguments.
+        :param environ: variables besides the image's own, over which they win.
+        :param cwd: its working directory.
+        :param stdout: a file that takes its output; the container sees it by the same path.
+        :param stderr: a file that takes its error output.
+        :raises OSError: it cannot be started.
+        :raises ContainerEnded: the container ended first.
+        """
+        reply = await self._request(
+            "run",
+            name=name,
+            command=list(command),
+            environ=dict(environ),
+            cwd=str(cwd),
+            stdout=str(stdout),
+            stderr=str(stderr),
+        )
+        if "not_started" in reply:
+            raise OSError(*reply["not_started"])
+        return int(reply["returncode"])
+
+    async def signal(self, name: str, number: int) -> bool:
+        """Send a signal to a running command; tell whether there is one."""
+        return bool((await self._request("signal", name=name, number=number))["sent"])
+
+    async def end(self, name: str) -> bool:
+        """End a running command with all that descends from it; tell whether there is one."""
+        return bool((await self._request("end", name=name))["ended"])
+
+    async def remove(self) -> list[str]:
+        """Remove it with all that runs in it, and return what could not be removed."""
+        if self._reading is not None:
+            self._reading.cancel()
+        if self._writer is not None:
+            self._writer.close()
+        self._fail_waiting("it was removed")
+        try:
+            if self._container is not None:
+                await asyncio.to_thread(remove_container, self._engine, self._container.id, self._run_id)
+        except (errors.IsolatedEmrError, PermissionError) as error:
+            return [f"container {name_of(self._run_id, self._role)}: {error}"]
+        if self._entry is not None:
+            self._journal.removed(self._entry)
+        return []
+
+    def _create(self, name: str, mounts: Mounts, ports: Sequence[int]) -> Any:
+        from testcontainers.core.container import DockerContainer
+
+        settings = self._settings
+        wanted = f"python{settings.python}"
+        find_python = (
+            f"for python in {wanted} python3; do "
+            f'path=$(command -v "$python") && exec "$path" -I {_SUPERVISOR}; done; exit {_NO_PYTHON}'
+        )
+        with engine_errors(f"making the container {name}"):
+            container = DockerContainer(settings.image, name=name, network=self._network.network)
+            for port in ports:
+                container.ports[f"{port}/tcp"] = ("127.0.0.1", None)  # type: ignore[assignment]
+            container.with_kwargs(
+                entrypoint=["/bin/sh", "-c", find_python],
+                labels=labels_of(self._run_id, self._role),
+                user=self._engine.user,
+                stdin_open=True,
+                # Its logs would be a second copy, on the engine's disk, of what the session has.
+                log_config={"type": "none"},
+                mem_limit=settings.memory,
+                # No swap: what does not fit is killed here as it is on a full cluster.
+                memswap_limit=settings.memory,
+                nano_cpus=int(settings.cpus * 1e9),
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                read_only=True,
+            )
+            container.tmpfs = {"/tmp": "mode=1777", "/run": "mode=755"}
+            for source, mount in mounts.for_engine().items():
+                container.with_volume_mapping(source, mount["bind"], mount["mode"])
+            container.with_volume_mapping(str(_PACKAGE), f"{PACKAGE_ROOT}/{_PACKAGE.name}", "ro")
+            container.with_volume_mapping(str(settings.passwd), "/etc/passwd", "ro")
+            container.start()
+            return container.get_wrapped_container()
+
+    def _attach(self) -> Any:
+        with engine_errors("attaching to a container"):
+            stream = self._engine.api.attach_socket(
+                self._container.id, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            )
+        # Of the file that docker-py makes of it, the socket itself.
+        return stream._sock
+
+    async def _request(self, op: str, **fields: Any) -> dict[str, Any]:
+        if self.end_reason or self._writer is None:
+            raise self._ended()
+        number = next(self._ids)
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        self._writer.write(json.dumps({"id": number, "op": op, **fields}).encode() + b"\n")
+        reply: dict[str, Any] = await answer
+        return reply
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        """Take answers, until the container has ended."""
+        received = b""
+        try:
+            while True:
+                # Docker's framing: which stream, three zeros, the length
+                # (https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach).
+                stream, length = struct.unpack(">BxxxI", await reader.readexactly(8))
+                payload = await reader.readexactly(length)
+                if stream == _STDERR:
+                    self._last_words = (self._last_words + payload)[-2000:]
+                    continue
+                *lines, received = (received + payload).split(b"\n")
+                for line in lines:
+                    message = json.loads(line)
+                    waiting = self._waiting.pop(message["id"], None)
+                    if waiting is not None and not waiting.done():
+                        waiting.set_result(message)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self._fail_waiting(await asyncio.to_thread(self._reason_of_end))
+
+    def _fail_waiting(self, reason: str) -> None:
+        self.end_reason = self.end_reason or reason
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(self._ended())
+        self._waiting.clear()
+
+    def _reason_of_end(self) -> str:
+        """Say in words how it ended; the engine knows."""
+        from docker.errors import NotFound
+
+        try:
+            with engine_errors("asking how a container ended"):
+                # The stream ends a moment before the engine knows of the end.
+                self._engine.api.wait(self._container.id, timeout=10)
+                state = self._engine.api.inspect_container(self._container.id)["State"]
+        except NotFound:
+            return "the container was removed by somebody"
+        except errors.IsolatedEmrError as error:
+            return f"the engine was stopped or restarted, or does not answer: {error.checked}"
+        self._exit_code = state["ExitCode"]
+        if state.get("OOMKilled"):
+            return self.killed_for_memory
+        words = self._last_words.decode(errors="replace").strip()
+        return f"the container ended with exit code {state['ExitCode']}" + (f": {words}" if words else "")
+
+    @property
+    def killed_for_memory(self) -> str:
+        """Words for the end of what took more memory than it may."""
+        return (
+            f"killed for memory: the container may take {self._settings.memory / 2**20:.0f} MiB "
+            "(--isolated-emr-docker-memory)"
+        )
+
+    async def kills_for_memory(self) -> int:
+        """Count what the kernel killed in it, as there was too little memory; what is gone counts as none."""
+        try:
+            return int((await self._request("memory"))["kills"])
+        except errors.ContainerEnded:
+            return 0
+
+    def _ended(self) -> errors.ContainerEnded:
+        return errors.ContainerEnded(
+            f"A container of the session has ended: {self.end_reason or 'it was not started'}.",
+            checked=f"the container {name_of(self._run_id, self._role)}",
+            cure="Give it more memory if it was killed for that; else see who removed it, and the engine's own log.",
+        )
+
+
+def remove_container(engine: Engine, which: str, run_id: str) -> None:
+    """Remove a container with its anonymous volumes, if it is there and a session's.
+
+    :param engine: where it is.
+    :param which: its id or name.
+    :param run_id: the session's.
+    :raises PermissionError: its labels do not say so.
+    :raises IsolatedEmrError: the engine cannot.
+    """
+    from docker.errors import NotFound
+
+    try:
+        with engine_errors(f"removing the container {which}"):
+            found = engine.api.inspect_container(which)
+            if not is_of(run_id, found["Config"].get("Labels")):
+                raise PermissionError(f"its labels do not say that it is of {run_id}")
+            engine.api.remove_container(found["Id"], force=True, v=True)
+    except NotFound:
+        return
+    except errors.EngineFailed as error:
+        # Two may remove it at once; what matters is that it goes.
+        if "is already in progress" not in error.checked:
+            raise

@@ -1,0 +1,210 @@
+"""One worker's Spark in a container of its own: a Spark Connect server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_isolated_emr import errors
+from pytest_isolated_emr.backends.base import SparkRequest
+from pytest_isolated_emr.backends.docker.container import PACKAGE_ROOT, Container, Mounts
+from pytest_isolated_emr.backends.docker.images import Image
+from pytest_isolated_emr.backends.docker.visible_environment import replaced, visible_environment
+from pytest_isolated_emr.keeper import children
+from pytest_isolated_emr.lifecycle.private_files import write_private
+from pytest_isolated_emr.spark import connect
+from pytest_isolated_emr.spark.connect import tokens
+
+_NAME = "spark"
+_SERVER = "pytest_isolated_emr.spark.connect_server"
+# How often to look whether the server has written that it listens; nothing announces it.
+_POLL_SECONDS = 0.01
+# The token goes with the session, which is over long before that.
+_TOKEN_SECONDS = 10 * 365 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a worker's Spark has its files.
+
+    :param directory: of its own.
+    :param log: takes what it prints.
+    """
+
+    directory: Path
+    log: Path
+
+
+class SparkContainer:
+    """A Connect server, from its start on.
+
+    :param container: where it runs, not started.
+    :param image: what that is made of.
+    :param place: its files.
+    :param request: what it is started with.
+    :param urls: URLs of this machine, and those by which containers reach the same.
+    :param client: the versions of Python and Spark that the client has, such as ``3.11`` and ``4.3.0``.
+    """
+
+    def __init__(
+        self,
+        container: Container,
+        image: Image,
+        place: Place,
+        request: SparkRequest,
+        urls: dict[str, str],
+        client: tuple[str, str],
+    ) -> None:
+        self._container = container
+        self._image = image
+        self._place = place
+        self._request = request
+        self._urls = urls
+        self._client_python, self._client_spark = client
+        self._server: asyncio.Task[int] | None = None
+        self._exit = ""
+        self._kills = 0
+        self.gateway = asyncio.create_task(self._launch())
+        # Nobody may ever ask for it; then its failure is nobody's either.
+        self.gateway.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def status(self) -> dict[str, Any]:
+        """Return ``alive``, and where not, ``exit`` in words; ``log`` is what it prints; ``note`` is what a failed test
+        should say of it although it lives."""
+        alive = self._server is not None and not self._server.done()
+        note = ""
+        if alive:
+            kills = await self._container.kills_for_memory()
+            note = self._container.killed_for_memory if kills > self._kills else ""
+            self._kills = kills
+        return {"alive": alive, "exit": self._exit, "log": str(self._place.log), "note": note}
+
+    async def end(self) -> list[str]:
+        """Remove the container, and return what could not be removed."""
+        self.gateway.cancel()
+        if self._server is not None:
+            self._server.cancel()
+        await asyncio.wait([self.gateway])
+        return await self._container.remove()
+
+    async def _launch(self) -> dict[str, Any]:
+        directory = self._place.directory
+        self._place.log.touch(mode=0o600)
+        # The gate takes the name of its directory for the session's id.
+        key, session_id = tokens.new_key(), directory.name
+        write_private(directory / "key", key)
+        files = self._request.files
+        packages = () if self._image.spark_home else (*files.packages, self._request.spark_home)
+        mounts = Mounts(
+            read_only=(*files.read_only, *packages),
+            writable=(*files.writable, directory, self._place.log),
+        )
+        await self._container.start(mounts, [connect.CONTAINER_PORT])
+        found = await self._container.look()
+        self._check(found)
+        python_path = ":".join(map(str, (*files.python_path, *(packages[:-1]))))
+        server = {
+            "spark_home": self._image.spark_home or str(self._request.spark_home),
+            "settings": self._settings(found),
+        }
+        write_private(directory / "server.json", json.dumps(server).encode())
+        environ = visible_environment(self._request.environ, self._urls) | {
+            connect.DIRECTORY_VARIABLE: str(directory),
+            connect.PEERS_VARIABLE: "any",
+            "HOME": str(directory),
+            "PYTHONPATH": python_path,
+            "PYSPARK_PYTHON": found["python_executable"],
+            "PYSPARK_DRIVER_PYTHON": found["python_executable"],
+            "SPARK_LOCAL_DIRS": str(directory / "local"),
+            "TMPDIR": str(directory / "tmp"),
+        }
+        run = f"import sys; sys.path.insert(0, {PACKAGE_ROOT!r}); from {_SERVER} import main; main()"
+        command = [found["python_executable"], "-I", "-c", run, str(directory)]
+        self._server = asyncio.create_task(self._serve(command, environ))
+        timeout = self._request.timeout
+        try:
+            await asyncio.wait_for(self._wait_for(directory / "port"), timeout)
+        except asyncio.TimeoutError:
+            raise self._not_started(f"did not answer within {timeout:g} s") from None
+        port = await self._container.published(connect.CONTAINER_PORT)
+        token = tokens.new_token(key, time.time() + _TOKEN_SECONDS)
+        return {
+            "url": f"sc://127.0.0.1:{port}/;x-aws-proxy-auth={token};authorization={session_id}",
+            "log": str(self._place.log),
+            "directory": str(directory),
+        }
+
+    async def _serve(self, command: list[str], environ: dict[str, str]) -> int:
+        """Run the server to its end, and note how that came."""
+        try:
+            cwd = self._request.cwd
+            log = self._place.log
+            code = await self._container.run(_NAME, command, environ=environ, cwd=cwd, stdout=log, stderr=log)
+        except errors.ContainerEnded:
+            self._exit = self._container.end_reason
+            return -1
+        except OSError as error:
+            self._exit = f"it could not be started: {error.strerror}"
+            return -1
+        if await self._container.kills_for_memory() > self._kills:
+            self._exit = self._container.killed_for_memory
+        else:
+            self._exit = children.describe_exit(code)
+        return code
+
+    def _settings(self, found: dict[str, Any]) -> dict[str, str]:
+        settings = replaced(self._request.properties, self._urls)
+        if found["hadoop_aws"]:
+            # The image has an S3A of its own, for its own Hadoop; of ours only the redirect goes with that.
+            settings = connect.without_s3_jars(settings)
+        return settings
+
+    def _check(self, found: dict[str, Any]) -> None:
+        """See that the image fits the client."""
+        python = ".".join(map(str, found["python"]))
+        if python != self._client_python:
+            raise errors.ImageUnfit(
+                f"The image has Python {python}, and pytest runs with {self._client_python}.",
+                checked=f"python{self._client_python} and python3 in {self._image.name}; functions that are sent to Spark "
+                "need the same minor version on both sides",
+                cure="Run pytest with the image's Python, or choose an image by --isolated-emr-image "
+                "(`isolated-emr image build` makes one).",
+            )
+        if not found["java"]:
+            raise errors.ImageUnfit(
+                "The image has no Java.",
+                checked=f"JAVA_HOME and PATH in {self._image.name}",
+                cure="Use an image with Java 17 or newer.",
+            )
+        if self._image.spark_home and not found["spark"]:
+            raise errors.ImageUnfit(
+                "The image names a Spark that is not there.",
+                checked=f"SPARK_HOME is {self._image.spark_home} in {self._image.name}, with no Spark in its jars",
+                cure="Use an image with Spark, or one that does not set SPARK_HOME: then the installed Spark is used.",
+            )
+        theirs, ours = (version.split(".")[:2] for version in (found["spark"], self._client_spark))
+        if found["spark"] and theirs != ours:
+            raise errors.ImageUnfit(
+                f"The image has Spark {found['spark']}, and pyspark {self._client_spark} is installed here.",
+                checked=f"the jars of {self._image.spark_home} in {self._image.name}",
+                cure=f"pip install 'pyspark=={'.'.join(theirs)}.*', or choose another image by --isolated-emr-image.",
+            )
+
+    async def _wait_for(self, port_file: Path) -> None:
+        assert self._server is not None
+        while not port_file.exists():
+            if self._server.done():
+                raise self._not_started(f"ended at its start: {self._exit}")
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def _not_started(self, how: str) -> errors.SparkNotStarted:
+        log = self._place.log
+        return errors.SparkNotStarted(
+            f"The Spark Connect server {how}.",
+            checked=f"its container; its log {log} ends with:\n{children.tail(log)}",
+            cure="Mend what the log names: a setting of the suite, memory (--isolated-emr-docker-memory), or the image.",
+        )
