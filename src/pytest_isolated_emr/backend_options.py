@@ -19,10 +19,19 @@ def backend_options(settings: Settings, spark_version: str) -> dict[str, Any]:
         return {}
     docker = settings.docker
     return {
-        "image": docker.image or default_image(spark_version, settings.release),
+        "image": image_of(settings, spark_version),
         "python": "{}.{}".format(*sys.version_info),
         "spark": spark_version,
         "memory": docker.memory,
         "cpus": docker.cpus,
         "is_open": docker.network == "open",
     }
+
+
+def image_of(settings: Settings, spark_version: str) -> str:
+    """Return the name of the image that the docker backend uses.
+
+    :param settings: what was asked for.
+    :param spark_version: that of the installed pyspark.
+    """
+    return settings.docker.image or default_image(spark_version, settings.release)

@@ -17,7 +17,7 @@ import pytest
 
 from pytest_isolated_emr import errors, settings
 from pytest_isolated_emr.aws import interception
-from pytest_isolated_emr.backend_options import backend_options
+from pytest_isolated_emr.backend_options import backend_options, image_of
 from pytest_isolated_emr.emr import releases
 from pytest_isolated_emr.environment import Environment
 from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError
@@ -106,7 +106,7 @@ class IsolatedRun:
         parts = [
             f"isolated-emr: {self._session.backend}",
             self._spark_and_release(),
-            f"Java {self._wiring.java.version}",
+            self._java_or_image(),
             f"Python {python}",
             f"run {self._session.run_id}",
             self._wiring.slow_start(),
@@ -229,6 +229,11 @@ class IsolatedRun:
         if self._release.runs(version):
             return f"Spark {version}"
         return f"Spark {version} ({self._release.label} has {self._release.spark})"
+
+    def _java_or_image(self) -> str:
+        if self._session.backend == "docker":
+            return f"image {image_of(self._settings, self._wiring.installation.version)}"
+        return f"Java {self._wiring.java.version}"
 
     def _spark_conf(self) -> dict[str, str]:
         own = self._wiring.defaults(self._session, self._progress, self._note)

@@ -67,9 +67,10 @@ def test_what_is_kept_elsewhere_waits_as_well(root: StateRoot, session: MakeSess
     dead.journal.end()
     dead.release()
     done: list[Resource] = []
-    sweep(root, delete=True, removers={"cluster": done.append})
+    removers = {"cluster": lambda run_id, resource: done.append(resource)}
+    sweep(root, delete=True, removers=removers)
     assert done == []
     assert names(root) == [dead.run_id]
-    sweep(root, delete=True, kept=True, removers={"cluster": done.append})
+    sweep(root, delete=True, kept=True, removers=removers)
     assert len(done) == 1
     assert names(root) == []

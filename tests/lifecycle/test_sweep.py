@@ -271,13 +271,14 @@ def test_other_kinds_go_by_their_removers_in_reverse(root: StateRoot, session: M
     dead.journal.intend("cluster", "second")
     dead.journal.removed(dead.journal.intend("container", "gone"))
     dead.release()
-    removed: list[Resource] = []
-    report = sweep(root, delete=True, removers={"container": removed.append, "cluster": removed.append})
+    removed: list[tuple[str, str, dict[str, object]]] = []
+
+    def remove(run_id: str, resource: Resource) -> None:
+        removed.append((run_id, resource.name, resource.facts))
+
+    report = sweep(root, delete=True, removers={"container": remove, "cluster": remove})
     assert report.failed == []
-    assert [(resource.name, resource.facts) for resource in removed] == [
-        ("second", {}),
-        ("first", {"id": "1"}),
-    ]
+    assert removed == [(dead.run_id, "second", {}), (dead.run_id, "first", {"id": "1"})]
     assert names(root) == []
 
 
@@ -287,11 +288,15 @@ def test_what_no_remover_removes_keeps_its_session_on_record(root: StateRoot, se
         dead.journal.created(dead.journal.intend(kind, "one"))
     dead.release()
 
-    def fail(resource: Resource) -> None:
+    def fail(run_id: str, resource: Resource) -> None:
         raise RuntimeError("no daemon")
 
     done: list[Resource] = []
-    (failure,) = sweep(root, delete=True, removers={"cluster": fail, "container": done.append}).failed
+
+    def succeed(run_id: str, resource: Resource) -> None:
+        done.append(resource)
+
+    (failure,) = sweep(root, delete=True, removers={"cluster": fail, "container": succeed}).failed
     assert failure.problems == [
         "unheard-of one: nothing here knows how to remove that kind",
         "cluster one: no daemon",
@@ -300,7 +305,7 @@ def test_what_no_remover_removes_keeps_its_session_on_record(root: StateRoot, se
     assert len(done) == 1
     # What went is not asked for again.
     assert [resource.kind for resource in plan(root)[0].resources] == ["cluster", "unheard-of"]
-    removers = dict.fromkeys(("container", "cluster", "unheard-of"), done.append)
+    removers = dict.fromkeys(("container", "cluster", "unheard-of"), succeed)
     assert sweep(root, delete=True, removers=removers).failed == []
     assert [resource.kind for resource in done] == ["container", "unheard-of", "cluster"]
 

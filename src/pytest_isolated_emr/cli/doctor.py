@@ -13,7 +13,8 @@ from typing import Literal
 import click
 import psutil
 
-from pytest_isolated_emr.errors import IsolatedEmrError
+from pytest_isolated_emr.backends.docker.engine import Engine
+from pytest_isolated_emr.errors import DockerLibraryMissing, EngineUnavailable, IsolatedEmrError
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.lifecycle.sweep import plan
 from pytest_isolated_emr.spark import jars
@@ -118,6 +119,16 @@ def _memory() -> tuple[Level, str, str]:
     return "ok", text, ""
 
 
+def _docker() -> tuple[Level, str, str]:
+    try:
+        engine = Engine.connect()
+    except (DockerLibraryMissing, EngineUnavailable) as error:
+        # Who does not use that backend needs neither.
+        return "ok", f"not for the docker backend: {error.what} ({error.code})", ""
+    engine.close()
+    return "ok", f"an engine with {engine.memory / 1e9:.1f} GB and {engine.cpus} cores", ""
+
+
 def _leftovers() -> tuple[Level, str, str]:
     left = [leftover for leftover in plan(StateRoot.from_environment()) if leftover.standing == "dead"]
     if left:
@@ -132,5 +143,6 @@ _CHECKS: dict[str, Callable[[], tuple[Level, str, str]]] = {
     "state": _state_root,
     "jars": _jars,
     "memory": _memory,
+    "docker": _docker,
     "leftovers": _leftovers,
 }

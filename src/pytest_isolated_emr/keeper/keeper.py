@@ -18,7 +18,7 @@ from pathlib import Path
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.aws.credentials import SessionCredentials
 from pytest_isolated_emr.aws.endpoint_process import EndpointProcess
-from pytest_isolated_emr.backends import BACKENDS
+from pytest_isolated_emr.backends import BACKENDS, REMOVERS
 from pytest_isolated_emr.backends.base import Backend, BackendContext, SparkRequest, VisibleFiles
 from pytest_isolated_emr.keeper import messages, teardown
 from pytest_isolated_emr.keeper.clusters import ClusterService
@@ -293,7 +293,7 @@ class Keeper:
         assert self._endpoint is not None
         try:
             await self._endpoint.ready()
-            await asyncio.to_thread(sweep, self._root, delete=True)
+            await asyncio.to_thread(sweep, self._root, delete=True, removers=REMOVERS)
         except (errors.IsolatedEmrError, OSError):
             # Nothing of this session depends on it; the log says why, and the next session tries again.
             traceback.print_exc()

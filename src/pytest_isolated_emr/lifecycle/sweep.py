@@ -18,8 +18,9 @@ from pytest_isolated_emr.lifecycle.state_root import StateRoot
 
 __all__ = ["Failure", "Leftover", "Remover", "Report", "plan", "sweep"]
 
-#: What removes one kind of resource. It may be called again for what is gone already, and raises if it fails.
-Remover = Callable[[Resource], None]
+#: What removes one kind of resource of the dead session with a run id. It may be called again for what is gone already,
+#: and raises if it fails.
+Remover = Callable[[str, Resource], None]
 
 # A process that starts others while it is being ended may need another round; this many are enough.
 _ROUNDS = 5
@@ -149,7 +150,7 @@ def _remove_resources(path: Path, leftover: Leftover, removers: Mapping[str, Rem
                 )
                 continue
             try:
-                remover(resource)
+                remover(leftover.run_id, resource)
             except Exception as error:  # noqa: BLE001 - a backend's; the rest is still to go
                 problems.append(f"{resource.kind} {resource.name}: {error}")
             else:

@@ -163,7 +163,7 @@ class SparkWiring:
         for key in ("spark.jars", "spark.connect.grpc.interceptor.classes", connect.COMMANDS_SETTING):
             ours[key] = ",".join(filter(None, [ours[key], settings.get(key, "")]))
         quick = properties.quick_start_options(settings, environ)
-        return properties.with_java_options(settings | ours, quick)
+        return properties.with_java_options({**connect.CONTAINER_DEFAULTS, **settings, **ours}, quick)
 
     def connect_jars(self, progress: Callable[[str], None]) -> list[Path]:
         """Return the jars that a Spark Connect server needs.

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import signal
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +34,10 @@ _MAX_LINE = 1 << 24
 _STDERR = 2
 #: The exit code of the shell below, for an image without Python.
 _NO_PYTHON = 97
+#: The exit code of what was killed, as a shell has it.
+_KILLED = 128 + signal.SIGKILL
+# How long the removal of a killed container may take until it counts as killed by something else.
+_REMOVAL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -298,20 +304,26 @@ class Container:
         """Say in words how it ended; the engine knows."""
         from docker.errors import NotFound
 
+        deadline = time.monotonic() + _REMOVAL_SECONDS
         try:
             with engine_errors("asking how a container ended"):
                 # The stream ends a moment before the engine knows of the end.
                 self._engine.api.wait(self._container.id, timeout=10)
-                state = self._engine.api.inspect_container(self._container.id)["State"]
+                while True:
+                    state = self._engine.api.inspect_container(self._container.id)["State"]
+                    if state["ExitCode"] != _KILLED or time.monotonic() > deadline:
+                        break
+                    # Whoever removes a container kills it first.
+                    time.sleep(0.05)
         except NotFound:
-            return "the container was removed by somebody"
+            return "it was removed by somebody"
         except errors.IsolatedEmrError as error:
-            return f"the engine was stopped or restarted, or does not answer: {error.checked}"
+            return f"its engine was stopped or restarted, or does not answer ({error.checked})"
         self._exit_code = state["ExitCode"]
-        if state.get("OOMKilled"):
+        if self._exit_code == _KILLED and state.get("OOMKilled"):
             return self.killed_for_memory
         words = self._last_words.decode(errors="replace").strip()
-        return f"the container ended with exit code {state['ExitCode']}" + (f": {words}" if words else "")
+        return f"its first process ended with exit code {self._exit_code}" + (f": {words}" if words else "")
 
     @property
     def killed_for_memory(self) -> str:

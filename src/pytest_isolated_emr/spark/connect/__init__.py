@@ -51,6 +51,9 @@ CONTAINER_SETTINGS = {
     **_GATE,
 }
 
+#: The same where the user chose nothing else: as loud as the JVM that PySpark itself starts.
+CONTAINER_DEFAULTS = {"spark.log.level": "WARN"}
+
 _JAVA = Path(__file__).parent / "java"
 _CLASS_PATH = "spark.driver.extraClassPath"
 _JAR_NAME = "isolated-emr-connect.jar"

@@ -4,7 +4,7 @@ PySpark is patched at these places while the session lasts:
 
 - ``SparkSession.Builder.getOrCreate``: returns a session of the server that the keeper started,
 - ``SparkSession.Builder.create`` of Spark Connect: connects nowhere else,
-- ``launch_gateway``: says that there is no JVM here,
+- ``launch_gateway`` and ``SparkContext``: say that there is no JVM here,
 - what Spark Connect does not have (RDDs, ``sparkContext``): says so, and names the choice that there is.
 """
 
@@ -37,6 +37,8 @@ _NOT_REMOTE = {
     "DataFrame": ("_jdf", "_jseq", "_jmap", "_jcols", "rdd"),
     "Column": ("_jc",),
 }
+_NO_SERVER_YET = "sc://isolated-emr.invalid"
+_PARALLELISM = "spark.default.parallelism"
 #: Settings of clusters, which make no difference to one process: no new server for them.
 _OF_CLUSTERS = (
     "spark.app.",
@@ -115,6 +117,7 @@ class ConnectRuntime:
         context, session, _udf = import_pyspark()
         builder = session.SparkSession.Builder
         self._patches.setattr(context, "launch_gateway", _no_jvm)
+        self._patches.setattr(context.SparkContext, "__init__", _no_jvm)
         self._patches.setattr(builder, "_validate_startup_urls", lambda *_args, **_kwargs: None)
         runtime = self
 
@@ -125,6 +128,8 @@ class ConnectRuntime:
         self._patches.setattr(builder, "getOrCreate", get_or_create)
         # By it `pyspark.sql.functions` are those of Spark Connect, from the first import of the suite's on.
         self._patches.setenv("SPARK_CONNECT_MODE_ENABLED", "1")
+        # By it other plugins (pytest-spark) know; the server is not there yet.
+        self._patches.setenv("SPARK_REMOTE", _NO_SERVER_YET)
 
     def uninstall(self) -> None:
         """Let go of Spark and leave PySpark as it was."""
@@ -194,9 +199,14 @@ class ConnectRuntime:
 
     def _get_or_create(self, builder: Any) -> Any:
         options = builder._options
+        if options.get("spark.remote") == _NO_SERVER_YET:
+            del options["spark.remote"]
         for key in user_settings.leave_out(options):
             self._left_out(key)
         asked = {key: properties.text_of(value) for key, value in options.items()}
+        if _PARALLELISM in asked:
+            # The first is of all of Spark, and needs a new server; to DataFrames the other is the same.
+            asked.setdefault("spark.sql.leafNodeDefaultParallelism", asked.pop(_PARALLELISM))
         for_server = {
             k: v
             for k, v in asked.items()
