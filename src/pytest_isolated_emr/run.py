@@ -118,8 +118,9 @@ class IsolatedRun:
         """Start Spark, which comes up while pytest collects."""
         try:
             if not self._config.option.collectonly:
-                self._wiring.fetch_jars(self._progress)
+                # An image may be what the jars are fetched with.
                 self._wait_for_backend()
+                self._wiring.fetch_jars(self._progress)
                 if not self._config.pluginmanager.hasplugin("dsession"):
                     self._runtime.start()
                 conf = self._spark_conf()

@@ -64,6 +64,11 @@ class StateRoot:
         """The cache of archives of classes."""
         return self.path / "class-data"
 
+    @property
+    def container_java(self) -> Path:
+        """The directory of the program that stands for a Java in containers."""
+        return self.path / "container-java"
+
     def open(self) -> None:
         """Create what is missing of the root, and check that it can be used and is nobody else's.
 

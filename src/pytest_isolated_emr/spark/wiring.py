@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from pytest_isolated_emr.backend_options import image_of
+from pytest_isolated_emr.backends.docker.container_java import container_java
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
+from pytest_isolated_emr.errors import JavaNotFound, JavaTooOld
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.session import Session
 from pytest_isolated_emr.settings import Settings
@@ -34,10 +38,23 @@ class SparkWiring:
         self._settings = settings
         self._environ = environ
         self.installation: SparkInstallation = find_spark(environ)
-        self.java: Java = require_java(self.installation.version, environ)
         root = StateRoot.from_environment()
+        self.java: Java = self._require_java(root)
         self.jar_cache, self._archives = root.jars, root.class_data
         self._user_conf = user_conf_directory(environ, self.installation.home)
+
+    def _require_java(self, root: StateRoot) -> Java:
+        """Return the Java that Spark, or what makes its jars, runs with."""
+        version = self.installation.version
+        try:
+            return require_java(version, self._environ)
+        except (JavaNotFound, JavaTooOld):
+            if self._settings.backend != "docker":
+                raise
+            image = image_of(self._settings, version)
+            return container_java(
+                image, root.container_java / hashlib.sha256(image.encode()).hexdigest()[:16]
+            )
 
     def fetch_jars(self, progress: Callable[[str], None]) -> jars.JarSet:
         """Return the jars that make Spark speak S3, fetched if they are not in the cache.
@@ -58,6 +75,8 @@ class SparkWiring:
         jar_set = jars.cached_s3_jars(self.installation, self.jar_cache)
         if jar_set is None:
             return "slow start: its jars are fetched first"
+        if self._settings.backend != "local":
+            return ""
         if not ClassData(self._archives, self.installation, self.java, jar_set).path.is_file():
             return "slow start: no archive of Spark's classes (isolated-emr fetch makes one)"
         return ""
@@ -100,7 +119,7 @@ class SparkWiring:
     def warm_later_runs(self) -> str:
         """Make what is missing for a quick start, in the background; return what is being made, empty for nothing."""
         jar_set = jars.cached_s3_jars(self.installation, self.jar_cache)
-        if not self._settings.warm or jar_set is None:
+        if not self._settings.warm or jar_set is None or self._settings.backend != "local":
             return ""
         class_data = ClassData(self._archives, self.installation, self.java, jar_set)
         if not class_data.make_in_background(self._environ):

@@ -316,14 +316,16 @@ class Container:
                     # Whoever removes a container kills it first.
                     time.sleep(0.05)
         except NotFound:
-            return "it was removed by somebody"
+            return "the container was removed by somebody"
         except errors.IsolatedEmrError as error:
-            return f"its engine was stopped or restarted, or does not answer ({error.checked})"
+            return f"the engine was stopped or restarted, or does not answer ({error.checked})"
         self._exit_code = state["ExitCode"]
         if self._exit_code == _KILLED and state.get("OOMKilled"):
             return self.killed_for_memory
         words = self._last_words.decode(errors="replace").strip()
-        return f"its first process ended with exit code {self._exit_code}" + (f": {words}" if words else "")
+        return f"the container's first process ended with exit code {self._exit_code}" + (
+            f": {words}" if words else ""
+        )
 
     @property
     def killed_for_memory(self) -> str:

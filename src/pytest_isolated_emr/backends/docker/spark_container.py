@@ -99,6 +99,7 @@ class SparkContainer:
         write_private(directory / "key", key)
         files = self._request.files
         packages = () if self._image.spark_home else (*files.packages, self._request.spark_home)
+        _make_working_directory(directory / "cwd", self._request.cwd)
         mounts = Mounts(
             read_only=(*files.read_only, *packages),
             writable=(*files.writable, directory, self._place.log),
@@ -141,8 +142,7 @@ class SparkContainer:
     async def _serve(self, command: list[str], environ: dict[str, str]) -> int:
         """Run the server to its end, and note how that came."""
         try:
-            cwd = self._request.cwd
-            log = self._place.log
+            cwd, log = self._place.directory / "cwd", self._place.log
             code = await self._container.run(_NAME, command, environ=environ, cwd=cwd, stdout=log, stderr=log)
         except errors.ContainerEnded:
             self._exit = self._container.end_reason
@@ -208,3 +208,15 @@ class SparkContainer:
             checked=f"its container; its log {log} ends with:\n{children.tail(log)}",
             cure="Mend what the log names: a setting of the suite, memory (--isolated-emr-docker-memory), or the image.",
         )
+
+
+def _make_working_directory(directory: Path, like: Path) -> None:
+    """Make a directory with links to all that another has: what jobs read by a relative path is there, and what they
+    write, as Spark 3.5 does itself with artifacts, does not reach the project.
+
+    :param directory: a new directory.
+    :param like: where the client is.
+    """
+    directory.mkdir(mode=0o700)
+    for path in like.iterdir():
+        (directory / path.name).symlink_to(path)
