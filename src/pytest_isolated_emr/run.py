@@ -27,6 +27,7 @@ from pytest_isolated_emr.session import OWNER, Session, session_to_join
 from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spark import properties
 from pytest_isolated_emr.spark.base import Runtime
+from pytest_isolated_emr.spark.connect.modules import SuiteModules
 from pytest_isolated_emr.spark.connect.runtime import ConnectRuntime
 from pytest_isolated_emr.spark.runtime import SparkRuntime, import_pyspark
 from pytest_isolated_emr.spark.wiring import SparkWiring
@@ -136,6 +137,7 @@ class IsolatedRun:
             if not session.items:
                 self._runtime.give_up()
             elif not self._config.option.collectonly:
+                self._runtime.has_collected(session.items)
                 self._session.client.request("ready")
         except IsolatedEmrError as error:
             pytest.exit(str(error), returncode=EXIT_NO_ENVIRONMENT)
@@ -216,6 +218,7 @@ class IsolatedRun:
         return ConnectRuntime(
             self._session.client,
             for_server=lambda wanted, environ: wiring.for_server(wanted, environ, self._progress),
+            modules=SuiteModules(self._session.worker_directory, self._note),
             files=lambda: visible_files(self._config, self._session, wiring.jar_cache),
             **common,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -47,6 +47,12 @@ class Runtime(Protocol):
 
     def end_context(self) -> None:
         """End what runs, so that the next session has other settings that hold for all of Spark."""
+
+    def has_collected(self, items: Iterable[Any]) -> None:
+        """Know the tests that will run.
+
+        :param items: pytest's.
+        """
 
     def running_session(self) -> Any:
         """Return the session that ``getOrCreate`` would return, if there is one."""

@@ -15,7 +15,7 @@ import importlib.util
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,9 @@ class SparkRuntime:
             context = _context_module().SparkContext._active_spark_context
             session = session_class._instantiatedSession
             (session or context).stop()
+
+    def has_collected(self, items: Iterable[Any]) -> None:
+        """Need nothing: Python workers are on this machine."""
 
     def running_session(self) -> Any:
         """Return the session that ``getOrCreate`` would return, if there is one."""

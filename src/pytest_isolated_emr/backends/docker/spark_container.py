@@ -20,6 +20,8 @@ from pytest_isolated_emr.spark import connect
 from pytest_isolated_emr.spark.connect import tokens
 
 _NAME = "spark"
+#: Where Python workers find our ``sitecustomize``.
+_WORKER_PATH = f"{PACKAGE_ROOT}/pytest_isolated_emr/backends/docker/worker_path"
 _SERVER = "pytest_isolated_emr.spark.connect_server"
 # How often to look whether the server has written that it listens; nothing announces it.
 _POLL_SECONDS = 0.01
@@ -107,7 +109,7 @@ class SparkContainer:
         await self._container.start(mounts, [connect.CONTAINER_PORT])
         found = await self._container.look()
         self._check(found)
-        python_path = ":".join(map(str, (*files.python_path, *(packages[:-1]))))
+        python_path = ":".join(map(str, (_WORKER_PATH, *files.python_path, *packages[:-1])))
         server = {
             "spark_home": self._image.spark_home or str(self._request.spark_home),
             "settings": self._settings(found),
@@ -118,6 +120,7 @@ class SparkContainer:
             connect.PEERS_VARIABLE: "any",
             "HOME": str(directory),
             "PYTHONPATH": python_path,
+            connect.PYTHON_PATH_VARIABLE: str(directory / connect.PYTHON_PATH_NAME),
             "PYSPARK_PYTHON": found["python_executable"],
             "PYSPARK_DRIVER_PYTHON": found["python_executable"],
             "SPARK_LOCAL_DIRS": str(directory / "local"),

@@ -25,6 +25,11 @@ DIRECTORY_VARIABLE = "ISOLATED_EMR_SESSION_DIRECTORY"
 #: The variable by which the gate lets callers of other machines in, with "any": those that have a token.
 PEERS_VARIABLE = "ISOLATED_EMR_CONNECT_PEERS"
 
+#: The variable that names, for Python workers, the file with the directories in which the client looks for modules.
+PYTHON_PATH_VARIABLE = "ISOLATED_EMR_PYTHON_PATH_FILE"
+#: The name of that file in the server's directory.
+PYTHON_PATH_NAME = "python_path"
+
 _GATE = {"spark.connect.grpc.interceptor.classes": "isolatedemr.ConnectGate"}
 
 #: What the Spark of a server for an EMR session is started with, beside the jars.

@@ -14,7 +14,8 @@ import importlib
 import importlib.util
 import os
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ import wrapt
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.base import VisibleFiles
 from pytest_isolated_emr.keeper.client import KeeperClient
-from pytest_isolated_emr.spark import properties, user_settings
+from pytest_isolated_emr.spark import connect, properties, user_settings
 from pytest_isolated_emr.spark.connect.isolation import ConnectIsolation
+from pytest_isolated_emr.spark.connect.modules import SuiteModules, modules_of
 from pytest_isolated_emr.spark.runtime import import_pyspark, submitted_settings
 
 Properties = dict[str, str]
@@ -68,6 +70,7 @@ class ConnectRuntime:
     :param defaults: settings that a user's own win over, except for protected ones.
     :param for_server: makes of settings, and an environment, those that a server is started with.
     :param files: what the server is to see of this machine.
+    :param modules: sends it what it does not see of the suite's code.
     :param timeout: how long a server may take until it answers, in seconds.
     :param note: takes what the user should read in the summary.
     """
@@ -80,6 +83,7 @@ class ConnectRuntime:
         defaults: Callable[[], Properties],
         for_server: Callable[[Properties, Properties], Properties],
         files: Callable[[], VisibleFiles],
+        modules: SuiteModules,
         timeout: float,
         note: Callable[[str], None],
     ) -> None:
@@ -88,10 +92,12 @@ class ConnectRuntime:
         self._defaults = defaults
         self._for_server = for_server
         self._files = files
+        self._modules = modules
         self._timeout = timeout
         self._note = note
         self._options: Properties | None = None
         self._url = ""
+        self._sent_files = VisibleFiles()
         self._sessions: weakref.WeakSet[Any] = weakref.WeakSet()
         self._is_installed = False
         self._patches = pytest.MonkeyPatch()
@@ -134,6 +140,7 @@ class ConnectRuntime:
     def uninstall(self) -> None:
         """Let go of Spark and leave PySpark as it was."""
         self._stop_sessions()
+        self._modules.forget()
         self._is_installed = False
         self._patches.undo()
 
@@ -154,6 +161,7 @@ class ConnectRuntime:
         :raises JarsUnavailable: a jar is neither cached nor to be fetched.
         """
         self._options = dict(options or {})
+        self._sent_files = self._files()
         environ = dict(os.environ)
         wanted = properties.merged(self._defaults(), self._options)
         self._client.request(
@@ -163,7 +171,7 @@ class ConnectRuntime:
             cwd=str(Path.cwd()),
             spark_home=str(self._spark_home),
             timeout=self._timeout,
-            files=self._files().to_message(),
+            files=self._sent_files.to_message(),
         )
 
     def give_up(self) -> None:
@@ -185,6 +193,10 @@ class ConnectRuntime:
         self._stop_sessions(is_alive=alive)
         if self._options or not alive:
             self._options = None
+
+    def has_collected(self, items: Iterable[Any]) -> None:
+        """Have functions of the tests' own modules sent to workers as they are."""
+        self._modules.send_by_value(modules_of(items))
 
     def running_session(self) -> Any:
         """Return the session that ``getOrCreate`` would return, if there is one."""
@@ -234,7 +246,11 @@ class ConnectRuntime:
         """Wait for the server, and know where it is."""
         # Its import takes a second, while the server comes up.
         _connect_session_class()
-        self._url = self._client.request("spark_gateway")["url"]
+        where = self._client.request("spark_gateway")
+        self._url = where["url"]
+        now = self._files()
+        there = replace(self._sent_files, python_path=now.python_path)
+        self._modules.look_at_path(there, Path(where["directory"]) / connect.PYTHON_PATH_NAME)
         # A process that a test starts shares the server, with sessions of its own.
         self._patches.setenv("SPARK_REMOTE", self._url)
 
@@ -256,8 +272,7 @@ class ConnectRuntime:
 
         def init(session: Any, *args: Any, **kwargs: Any) -> None:
             original_init(session, *args, **kwargs)
-            _give_up_early(session.client)
-            self._sessions.add(session)
+            self._know(session)
 
         def create(builder: Any) -> Any:
             if builder._channel_builder is not None or builder._options.get("spark.remote") != self._url:
@@ -272,9 +287,26 @@ class ConnectRuntime:
                 self._get_or_create(session_class.builder)
             return original_active(cls)
 
+        def knowing(original: Callable[..., Any]) -> Callable[..., Any]:
+            def derive(session: Any, *args: Any, **kwargs: Any) -> Any:
+                derived = original(session, *args, **kwargs)
+                self._know(derived)
+                return derived
+
+            return derive
+
+        for name in ("newSession", "cloneSession"):
+            # They make one without its __init__, in the versions that have them.
+            if hasattr(session_class, name):
+                self._patches.setattr(session_class, name, knowing(getattr(session_class, name)))
         self._patches.setattr(session_class, "__init__", init)
         self._patches.setattr(session_class.Builder, "create", create)
         self._patches.setattr(session_class, "active", classmethod(active))
+
+    def _know(self, session: Any) -> None:
+        _give_up_early(session.client)
+        self._sessions.add(session)
+        self._modules.send_to(session)
 
     def _say_what_is_not_there(self, kind: Any) -> None:
         names = _NOT_REMOTE[kind.__name__]
