@@ -14,6 +14,7 @@ import pytest
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spark.wiring import SparkWiring
+from tests.engine import BACKENDS
 
 pytest_plugins = ["pytester"]
 
@@ -27,6 +28,12 @@ def jar_cache() -> Path:
     StateRoot.from_environment().open()
     SparkWiring(Settings(), dict(os.environ)).fetch_jars(print)
     return StateRoot.from_environment().jars
+
+
+@pytest.fixture(params=list(BACKENDS))
+def on_backend(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The arguments of a run, once on each backend."""
+    return BACKENDS[request.param]
 
 
 @pytest.fixture

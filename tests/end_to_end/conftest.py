@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_isolated_emr.lifecycle.processes import processes_of
+from tests.engine import things_of
 
 # Far more than it takes; it ends a test that waits in vain.
 _PATIENCE = 300
@@ -26,6 +27,7 @@ class Seen:
     run_id: str
     directory: Path
     port: int
+    backend: str
     pids: dict[str, int]
 
     def wait_until_gone(self) -> None:
@@ -37,6 +39,8 @@ class Seen:
         assert processes_of(self.run_id) == []
         assert not self.directory.exists()
         self.assert_port_free()
+        if self.backend == "docker":
+            assert things_of(self.run_id) == []
 
     def assert_port_free(self) -> None:
         with socket.socket() as client, pytest.raises(ConnectionRefusedError):
@@ -67,6 +71,7 @@ def tell(isolated_emr, **more):
         "run_id": isolated_emr.run_id,
         "directory": str(directory),
         "port": urlsplit(isolated_emr.endpoint_url).port,
+        "backend": isolated_emr.backend,
         "pids": {"keeper": keeper, "test": os.getpid(), **more},
     }
     with open(os.environ["TELL_PIPE"], "w") as pipe:
@@ -97,6 +102,6 @@ def told(tmp_path: Path, project: Path) -> Callable[[], Seen]:
                 facts: dict[str, Any] = json.loads(text)
             except ValueError:
                 continue
-            return Seen(facts["run_id"], Path(facts["directory"]), facts["port"], facts["pids"])
+            return Seen(**facts | {"directory": Path(facts["directory"])})
 
     return read

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Finished
+from tests.engine import BACKENDS
 
 SUITE = """
 import json, os
@@ -32,7 +33,8 @@ def test_same_names(isolated_emr, spark, s3, scratch, number):
         "bucket": scratch.bucket,
         "scratch": str(scratch.path),
         "key": os.environ["AWS_ACCESS_KEY_ID"],
-        "jvm": spark._jvm.java.lang.ProcessHandle.current().pid(),
+        # In a container, whose processes have numbers of their own: its address, with its token.
+        "jvm": os.environ.get("SPARK_REMOTE") or spark._jvm.java.lang.ProcessHandle.current().pid(),
         "warehouse": spark.conf.get("spark.sql.warehouse.dir"),
     }
     with open(os.environ["FACTS"], "a") as file:
@@ -41,14 +43,18 @@ def test_same_names(isolated_emr, spark, s3, scratch, number):
 
 
 @pytest.mark.spark
-@pytest.mark.parametrize(("sessions", "workers"), [(2, 0), (4, 2)])
-def test_sessions_in_one_checkout_at_the_same_moment(project, tmp_path, start_pytest, sessions, workers):
+@pytest.mark.parametrize(
+    ("backend", "sessions", "workers"), [("local", 2, 0), ("local", 4, 2), ("docker", 2, 2)]
+)
+def test_sessions_in_one_checkout_at_the_same_moment(
+    project, tmp_path, start_pytest, backend, sessions, workers
+):
     (project / "test_it.py").write_text(SUITE)
     subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
     subprocess.run(["git", "add", "."], cwd=project, check=True)
     files = [tmp_path / f"facts-{number}" for number in range(sessions)]
     arguments = ["-n", str(workers)] if workers else []
-    processes = [start_pytest("--isolated-emr", *arguments, FACTS=str(file)) for file in files]
+    processes = [start_pytest(*BACKENDS[backend], *arguments, FACTS=str(file)) for file in files]
     for finished in [Finished(process) for process in processes]:
         finished.assert_passed(4)
     facts = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]

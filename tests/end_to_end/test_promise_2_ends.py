@@ -39,10 +39,10 @@ def pipe(tmp_path: Path, told: Callable[[], Seen]) -> dict[str, str]:
 
 
 def test_after_a_normal_end_nothing_is_left(
-    project: Path, home: Path, run_pytest: Run, told: Callable[[], Seen], pipe
+    project: Path, home: Path, run_pytest: Run, told: Callable[[], Seen], pipe, on_backend
 ):
     (project / "test_it.py").write_text(WORKING.replace("    wait_for_ever()", ""))
-    run_pytest("--isolated-emr", **pipe).assert_passed(1)
+    run_pytest(*on_backend, **pipe).assert_passed(1)
     told().assert_gone()
     assert list((home / "sessions").iterdir()) == []
 
@@ -56,9 +56,9 @@ def test_after_a_normal_end_nothing_is_left(
         pytest.param([signal.SIGKILL], -signal.SIGKILL, id="sigkill"),
     ],
 )
-def test_killed_in_a_test(project, start_pytest: Start, told, pipe, signals, code):
+def test_killed_in_a_test(project, start_pytest: Start, told, pipe, signals, code, on_backend):
     (project / "test_it.py").write_text(WORKING if signals == [signal.SIGKILL] else WAITING)
-    process = start_pytest("--isolated-emr", **pipe)
+    process = start_pytest(*on_backend, **pipe)
     seen = told()
     for number in signals:
         # As in a terminal: the whole group gets it.
@@ -69,7 +69,7 @@ def test_killed_in_a_test(project, start_pytest: Start, told, pipe, signals, cod
     seen.wait_until_gone()
 
 
-def test_killed_while_collecting(project, start_pytest, told, pipe):
+def test_killed_while_collecting(project, start_pytest, told, pipe, on_backend):
     (project / "conftest.py").write_text(
         "import os, json, boto3\n"
         "from pathlib import Path\n"
@@ -77,13 +77,14 @@ def test_killed_while_collecting(project, start_pytest, told, pipe):
         "directory = Path(os.environ['ISOLATED_EMR_SESSION'].partition(':')[2])\n"
         "keeper = json.loads((directory / 'session.json').read_text())['keeper']['pid']\n"
         "facts = {'run_id': directory.name, 'directory': str(directory), 'pids': {'keeper': keeper},\n"
+        f"         'backend': {('docker' if len(on_backend) > 1 else 'local')!r},\n"
         "         'port': urlsplit(os.environ['AWS_ENDPOINT_URL']).port}\n"
         "def pytest_collection_modifyitems():\n"
         "    Path(os.environ['TELL_PIPE']).write_text(json.dumps(facts))\n"
         "    os.read(os.pipe()[0], 1)\n"
     )
     (project / "test_it.py").write_text("def test_it(): pass\n")
-    process = start_pytest("--isolated-emr", **pipe)
+    process = start_pytest(*on_backend, **pipe)
     seen = told()
     process.kill()
     seen.wait_until_gone()
@@ -155,9 +156,11 @@ def test_a_killed_xdist_worker_leaves_nothing_and_the_run_goes_on(project, run_p
     assert list((home / "sessions").glob("*/jvms")) == []
 
 
-def test_a_killed_xdist_controller_takes_its_workers_environment_along(project, start_pytest, told, pipe):
+def test_a_killed_xdist_controller_takes_its_workers_environment_along(
+    project, start_pytest, told, pipe, on_backend
+):
     (project / "test_it.py").write_text(WAITING)
-    process = start_pytest("--isolated-emr", "-n", "1", **pipe)
+    process = start_pytest(*on_backend, "-n", "1", **pipe)
     seen = told()
     process.kill()
     seen.wait_until_gone()

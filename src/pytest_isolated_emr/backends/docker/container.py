@@ -100,7 +100,9 @@ class Container:
         self._journal = journal
         self._run_id = run_id
         self._role = role
+        self._name = name_of(run_id, role)
         self._settings = settings
+        self._making: asyncio.Task[None] | None = None
         self._entry: int | None = None
         self._container: Any = None
         self._writer: asyncio.StreamWriter | None = None
@@ -119,10 +121,9 @@ class Container:
         :param ports: those of its own to publish on 127.0.0.1.
         :raises IsolatedEmrError: it cannot be made, or has no fitting Python.
         """
-        name = name_of(self._run_id, self._role)
-        self._entry = self._journal.intend(KIND, name)
-        self._container = await asyncio.to_thread(self._create, name, mounts, ports)
-        self._journal.created(self._entry, id=self._container.id)
+        self._making = asyncio.create_task(self._make(mounts, ports))
+        # Whoever waits may be cancelled. The engine goes on making it all the same, and its removal waits for that.
+        await asyncio.shield(self._making)
         socket = await asyncio.to_thread(self._attach)
         reader, self._writer = await asyncio.open_connection(sock=socket, limit=_MAX_LINE)
         self._reading = asyncio.create_task(self._read(reader))
@@ -155,7 +156,7 @@ class Container:
         if not found:
             raise errors.EngineFailed(
                 "The engine did not publish a container's port.",
-                checked=f"port {port} of {name_of(self._run_id, self._role)}",
+                checked=f"port {port} of {self._name}",
                 cure="Look at the engine's log, and whether something keeps it from opening ports on 127.0.0.1.",
             )
         return int(found[0]["HostPort"])
@@ -209,14 +210,22 @@ class Container:
         if self._writer is not None:
             self._writer.close()
         self._fail_waiting("it was removed")
+        if self._making is None:
+            return []
+        await asyncio.wait([self._making])
         try:
-            if self._container is not None:
-                await asyncio.to_thread(remove_container, self._engine, self._container.id, self._run_id)
+            # By its name: it may be there although its making failed.
+            await asyncio.to_thread(remove_container, self._engine, self._name, self._run_id)
         except (errors.IsolatedEmrError, PermissionError) as error:
-            return [f"container {name_of(self._run_id, self._role)}: {error}"]
+            return [f"container {self._name}: {error}"]
         if self._entry is not None:
             self._journal.removed(self._entry)
         return []
+
+    async def _make(self, mounts: Mounts, ports: Sequence[int]) -> None:
+        self._entry = self._journal.intend(KIND, self._name)
+        self._container = await asyncio.to_thread(self._create, self._name, mounts, ports)
+        self._journal.created(self._entry, id=self._container.id)
 
     def _create(self, name: str, mounts: Mounts, ports: Sequence[int]) -> Any:
         from testcontainers.core.container import DockerContainer
@@ -345,7 +354,7 @@ class Container:
     def _ended(self) -> errors.ContainerEnded:
         return errors.ContainerEnded(
             f"A container of the session has ended: {self.end_reason or 'it was not started'}.",
-            checked=f"the container {name_of(self._run_id, self._role)}",
+            checked=f"the container {self._name}",
             cure="Give it more memory if it was killed for that; else see who removed it, and the engine's own log.",
         )
 
