@@ -163,3 +163,15 @@ class ClusterFailed(IsolatedEmrError):
     """A cluster that ``make_cluster`` made ended before it was ready."""
 
     code = "IE402"
+
+
+class ImageNotBuildable(IsolatedEmrError):
+    """``isolated-emr image build`` cannot start: a program, a right or a suite is missing."""
+
+    code = "IE520"
+
+
+class ImageBuildFailed(IsolatedEmrError):
+    """``isolated-emr image build`` failed on its way: packages, disk or engine."""
+
+    code = "IE521"
