@@ -24,11 +24,15 @@ lint: $(VENV)/.ready
 
 test-spark4: $(VENV)/.ready $(CLIENTS)/.ready
 	@scripts/ensure-java
+	@scripts/ensure-docker $(BIN)/python
+	@$(BIN)/isolated-emr image build
 	$(BIN)/pytest $(TEST_ARGS) $(PYTEST_ARGS)
 
 # The part that touches Spark, under the Spark of emr-7.x.
 test-spark35: $(VENV35)/.ready $(CLIENTS)/.ready
 	@scripts/ensure-java
+	@scripts/ensure-docker $(VENV35)/bin/python
+	@$(VENV35)/bin/isolated-emr image build
 	$(VENV35)/bin/pytest -m spark $(TEST_ARGS) $(PYTEST_ARGS)
 
 bench: $(VENV)/.ready
@@ -44,13 +48,13 @@ class-lists: $(VENV)/.ready $(VENV35)/.ready
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[spark]' 'pyspark>=4' --group test --group demo --group bench
+	$(BIN)/pip install --quiet --editable '.[spark,docker]' 'pyspark>=4' --group test --group demo --group bench
 	@touch $@
 
 $(VENV35)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV35)
 	$(VENV35)/bin/pip install --quiet --upgrade pip
-	$(VENV35)/bin/pip install --quiet --editable '.[spark]' 'pyspark==3.5.*' --group test-spark35 --group demo
+	$(VENV35)/bin/pip install --quiet --editable '.[spark,docker]' 'pyspark==3.5.*' --group test-spark35 --group demo
 	@touch $@
 
 # Other people's programs, which find our EMR by the environment alone; nothing of ours is in it.

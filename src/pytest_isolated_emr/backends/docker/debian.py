@@ -67,6 +67,7 @@ SUITES = (
 # zoneinfo's; pip, because bootstrap actions of EMR use it.
 _PACKAGES = (
     "python3",
+    "python3-gdbm",
     "python3-venv",
     "python3-pip",
     "tzdata",
