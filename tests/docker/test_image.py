@@ -8,6 +8,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -127,7 +128,11 @@ class Build:
     def assert_nothing_left(self) -> None:
         with pytest.raises(docker.errors.ImageNotFound):
             self._client.images.get(self.tag)
-        assert self._untagged() <= self._images
+        # Another worker's image has no name yet for a moment.
+        deadline = time.monotonic() + TIMEOUT
+        while not self._untagged() <= self._images:
+            assert time.monotonic() < deadline, self._untagged() - self._images
+            time.sleep(0.2)
         assert list(self._temporary.iterdir()) == []
         assert [process for process in psutil.process_iter() if self._is_ours(process)] == []
 
