@@ -134,7 +134,15 @@ class Build:
             assert time.monotonic() < deadline, self._untagged() - self._images
             time.sleep(0.2)
         assert list(self._temporary.iterdir()) == []
-        assert [process for process in psutil.process_iter() if self._is_ours(process)] == []
+        self.assert_nothing_runs()
+
+    def assert_nothing_runs(self) -> None:
+        """Wait until nothing of the build runs, and see that nothing is mounted."""
+        deadline = time.monotonic() + TIMEOUT
+        while running := [process for process in psutil.process_iter() if self._is_ours(process)]:
+            assert time.monotonic() < deadline, running
+            time.sleep(0.2)
+        assert str(self._temporary) not in Path("/proc/mounts").read_text()
 
     def _untagged(self) -> set[str]:
         images = self._client.images.list(filters={"dangling": True, "label": "isolated-emr.made-by"})
@@ -308,6 +316,13 @@ def interrupt(process: subprocess.Popen[str], number: signal.Signals, stage: str
     output = process.communicate(timeout=TIMEOUT)[0]
     assert process.returncode != 0, output
     assert "Traceback" not in output
+
+
+def test_a_killed_build_ends_and_leaves_no_mounts(client: docker.DockerClient, build: Build):
+    interrupt(build.start(), signal.SIGKILL, "installing essential")
+    build.assert_nothing_runs()
+    with pytest.raises(docker.errors.ImageNotFound):
+        client.images.get(build.tag)
 
 
 def test_no_mirror_answers(build: Build):

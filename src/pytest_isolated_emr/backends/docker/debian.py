@@ -154,7 +154,14 @@ def debian_system(suite: Suite, mirrors: Sequence[str], say: Say) -> Iterator[It
         ) from error
     try:
         process = subprocess.Popen(
-            [program, *_arguments(suite), suite.name, "-", *(mirrors or _mirrors_of_this_machine(suite))],
+            [
+                *_mount_namespace(),
+                program,
+                *_arguments(suite),
+                suite.name,
+                "-",
+                *(mirrors or _mirrors_of_this_machine(suite)),
+            ],
             env=os.environ | {"TMPDIR": str(directory), "LC_ALL": "C.UTF-8"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -192,6 +199,21 @@ def _find_program() -> str:
         checked="PATH",
         cure=f"Run `apt-get install mmdebstrap` on Debian or Ubuntu, {BUILD_ELSEWHERE}.",
     )
+
+
+def _mount_namespace() -> list[str]:
+    """Return what to run mmdebstrap by, so that what it mounts is gone with it even if it is killed.
+
+    As root it mounts /proc, /sys and /dev/pts for the packages' scripts. Without root it has a namespace anyway.
+    """
+    prefix = ["unshare", "--mount", "--"]
+    if (
+        os.geteuid() != 0
+        or subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode != 0
+    ):
+        # Root of a container may not mount; then mmdebstrap does without.
+        return []
+    return prefix
 
 
 def _arguments(suite: Suite) -> list[str]:
