@@ -24,11 +24,15 @@ lint: $(VENV)/.ready
 
 test-spark4: $(VENV)/.ready $(CLIENTS)/.ready
 	@scripts/ensure-java
+	@scripts/ensure-docker $(BIN)/python
+	@$(BIN)/isolated-emr image build
 	$(BIN)/pytest $(TEST_ARGS) $(PYTEST_ARGS)
 
 # The part that touches Spark, under the Spark of emr-7.x.
 test-spark35: $(VENV35)/.ready $(CLIENTS)/.ready
 	@scripts/ensure-java
+	@scripts/ensure-docker $(VENV35)/bin/python
+	@$(VENV35)/bin/isolated-emr image build
 	$(VENV35)/bin/pytest -m spark $(TEST_ARGS) $(PYTEST_ARGS)
 
 bench: $(VENV)/.ready

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from pytest_isolated_emr import errors, fixtures, hooks, settings
@@ -46,6 +47,20 @@ class Declared:
 
 DECLARED = Declared()
 settings.add_options(DECLARED)  # type: ignore[arg-type]
+
+
+def commands(group: click.Group = cli, prefix: str = "") -> dict[str, click.Command]:
+    """The commands by their names, those of groups with the group's name before."""
+    found: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found |= commands(command, f"{prefix}{name} ")
+        else:
+            found[prefix + name] = command
+    return found
+
+
+COMMANDS = commands()
 
 
 def is_named(name: str, text: str) -> bool:
@@ -104,7 +119,7 @@ def test_only_settings_that_exist_are_in_the_usage():
     assert set(re.findall(r"`(isolated_emr_\w+)`", USAGE)) <= set(DECLARED.ini)
 
 
-@pytest.mark.parametrize("name", sorted(cli.commands))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_is_in_the_usage(name: str):
     assert f"### `isolated-emr {name}`" in USAGE
 
@@ -113,7 +128,7 @@ def test_every_command_is_in_the_usage(name: str):
     ("command", "option"),
     [
         (name, option)
-        for name, command in sorted(cli.commands.items())
+        for name, command in sorted(COMMANDS.items())
         for parameter in command.params
         for option in parameter.opts
         if option.startswith("--")

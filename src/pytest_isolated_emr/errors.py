@@ -223,3 +223,15 @@ class NotOverConnect(IsolatedEmrError, AttributeError):
     """Code under test uses what Spark Connect does not have: RDDs, the SparkContext, the JVM."""
 
     code = "IE510"
+
+
+class ImageNotBuildable(IsolatedEmrError):
+    """``isolated-emr image build`` cannot start: a program, a right or a suite is missing."""
+
+    code = "IE520"
+
+
+class ImageBuildFailed(IsolatedEmrError):
+    """``isolated-emr image build`` failed on its way: packages, disk or engine."""
+
+    code = "IE521"

@@ -9,6 +9,7 @@ import click
 from pytest_isolated_emr.cli.doctor import doctor
 from pytest_isolated_emr.cli.exec import exec_
 from pytest_isolated_emr.cli.fetch import fetch
+from pytest_isolated_emr.cli.image import image
 from pytest_isolated_emr.cli.logs import logs
 from pytest_isolated_emr.cli.ps import ps
 from pytest_isolated_emr.cli.sweep import sweep
@@ -21,7 +22,7 @@ def cli() -> None:
     """Private Spark, S3 and EMR for a test run, or for any command."""
 
 
-for command in (doctor, exec_, fetch, logs, ps, sweep):
+for command in (doctor, exec_, fetch, image, logs, ps, sweep):
     cli.add_command(command)
 
 

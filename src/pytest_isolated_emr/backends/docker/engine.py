@@ -41,15 +41,16 @@ class Engine:
     is_desktop: bool
 
     @classmethod
-    def connect(cls) -> Engine:
+    def connect(cls, timeout: float = 60) -> Engine:
         """Connect to the engine that Docker's own programs would use.
 
+        :param timeout: how long one answer may take, in seconds.
         :raises DockerLibraryMissing: the client library is not installed.
         :raises EngineUnavailable: no engine answers, or it is on another machine.
         :raises EngineForbidden: it may not be used by this user.
         :raises EngineTooOld: it lacks what is needed.
         """
-        client = _client()
+        client = _client(timeout)
         with engine_errors("connecting to the engine"):
             api = client.client.api
             _check_place(api.base_url)
@@ -78,7 +79,7 @@ class Engine:
         self.client.client.close()
 
 
-def _client() -> DockerClient:
+def _client(timeout: float) -> DockerClient:
     try:
         from testcontainers.core.config import testcontainers_config
         from testcontainers.core.docker_client import DockerClient
@@ -91,7 +92,7 @@ def _client() -> DockerClient:
     # In this process alone, the keeper's or the command line's: it removes what it made itself.
     testcontainers_config.ryuk_disabled = True
     with engine_errors("connecting to the engine"):
-        return DockerClient()
+        return DockerClient(timeout=timeout)
 
 
 def _check_place(base_url: str) -> None:
