@@ -18,7 +18,7 @@ from pytest_isolated_emr.environment_guard import EnvironmentGuard
 from pytest_isolated_emr.keeper.client import KeeperClient
 from pytest_isolated_emr.keeper.messages import Message
 from pytest_isolated_emr.settings import Settings
-from pytest_isolated_emr.spark.environment import spark_variables
+from pytest_isolated_emr.spark.environment import remote_variables, spark_variables
 
 #: Names the session to the xdist workers that its owner starts: the owner's pid and the session's directory.
 SESSION_VARIABLE = "ISOLATED_EMR_SESSION"
@@ -150,6 +150,8 @@ class Session:
         self.worker_directory.mkdir(mode=0o700, exist_ok=True)
         aws = AwsEnvironment(self.credentials, self.endpoint_url, self.worker_directory / "aws")
         variables = aws.variables() | spark_variables(self.worker_directory)
+        if self.backend == "docker":
+            variables |= remote_variables()
         if self.worker == OWNER:
             # Only xdist workers of the owner may join; a pytest that a worker's test starts is none.
             variables[SESSION_VARIABLE] = f"{os.getpid()}:{self.directory}"

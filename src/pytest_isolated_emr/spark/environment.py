@@ -7,6 +7,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+#: Where a remote Spark is before it is there.
+NO_SERVER_YET = "sc://isolated-emr.invalid"
+
 _USER_CONF_DIR = "ISOLATED_EMR_USER_SPARK_CONF_DIR"
 
 
@@ -36,4 +39,14 @@ def spark_variables(worker_directory: Path) -> dict[str, str]:
         "PYSPARK_DRIVER_PYTHON": os.environ.get("PYSPARK_DRIVER_PYTHON", sys.executable),
         # Read by the redirect of the AWS SDK inside JVMs.
         "ISOLATED_EMR_REDIRECT": "1",
+    }
+
+
+def remote_variables() -> dict[str, str]:
+    """Return the variables by which Spark is a remote one in this process and in those that are started from it."""
+    return {
+        # `pyspark.sql.functions` are those of Spark Connect by it, from the first import of the suite's on.
+        "SPARK_CONNECT_MODE_ENABLED": "1",
+        # Other plugins (pytest-spark) go by it from their start on.
+        "SPARK_REMOTE": NO_SERVER_YET,
     }

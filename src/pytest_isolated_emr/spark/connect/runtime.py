@@ -28,6 +28,7 @@ from pytest_isolated_emr.keeper.client import KeeperClient
 from pytest_isolated_emr.spark import connect, properties, user_settings
 from pytest_isolated_emr.spark.connect.isolation import ConnectIsolation
 from pytest_isolated_emr.spark.connect.modules import SuiteModules, modules_of
+from pytest_isolated_emr.spark.environment import NO_SERVER_YET
 from pytest_isolated_emr.spark.runtime import import_pyspark, submitted_settings
 
 Properties = dict[str, str]
@@ -39,7 +40,6 @@ _NOT_REMOTE = {
     "DataFrame": ("_jdf", "_jseq", "_jmap", "_jcols", "rdd"),
     "Column": ("_jc",),
 }
-_NO_SERVER_YET = "sc://isolated-emr.invalid"
 _PARALLELISM = "spark.default.parallelism"
 #: Settings of clusters, which make no difference to one process: no new server for them.
 _OF_CLUSTERS = (
@@ -132,10 +132,6 @@ class ConnectRuntime:
 
         get_or_create.__doc__ = builder.getOrCreate.__doc__
         self._patches.setattr(builder, "getOrCreate", get_or_create)
-        # By it `pyspark.sql.functions` are those of Spark Connect, from the first import of the suite's on.
-        self._patches.setenv("SPARK_CONNECT_MODE_ENABLED", "1")
-        # By it other plugins (pytest-spark) know; the server is not there yet.
-        self._patches.setenv("SPARK_REMOTE", _NO_SERVER_YET)
 
     def uninstall(self) -> None:
         """Let go of Spark and leave PySpark as it was."""
@@ -211,7 +207,7 @@ class ConnectRuntime:
 
     def _get_or_create(self, builder: Any) -> Any:
         options = builder._options
-        if options.get("spark.remote") == _NO_SERVER_YET:
+        if options.get("spark.remote") == NO_SERVER_YET:
             del options["spark.remote"]
         for key in user_settings.leave_out(options):
             self._left_out(key)
@@ -252,7 +248,7 @@ class ConnectRuntime:
         there = replace(self._sent_files, python_path=now.python_path)
         self._modules.look_at_path(there, Path(where["directory"]) / connect.PYTHON_PATH_NAME)
         # A process that a test starts shares the server, with sessions of its own.
-        self._patches.setenv("SPARK_REMOTE", self._url)
+        os.environ["SPARK_REMOTE"] = self._url
 
     def _patch_when_imported(self, name: str, patch: Callable[[Any], None]) -> None:
         """Patch a module of PySpark's Connect client when the suite, or this, imports it: that takes a second."""
@@ -337,6 +333,7 @@ class ConnectRuntime:
         session_class._default_session = None
         session_class._active_session.session = None
         self._url = ""
+        os.environ["SPARK_REMOTE"] = NO_SERVER_YET
 
     def _left_out(self, key: str) -> None:
         self._note(f"{key}: set by the suite, left out, as it would lead out of the session")
