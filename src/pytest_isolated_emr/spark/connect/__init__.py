@@ -1,7 +1,9 @@
-"""The jars of a Spark Connect server in a session: Spark's own where Spark lacks it, and the gate before it.
+"""The jars and settings of a Spark Connect server: Spark's own jars where Spark lacks them, and what we add to it.
 
 The gate (``java/ConnectGate.java``) checks the token of every call. Spark 3.5 has no such check of its own, and that of
-Spark 4 knows one token that never expires, where EMR hands out many that expire after an hour.
+Spark 4 knows one token that never expires, where EMR hands out many that expire after an hour. The commands for
+isolation (``java/IsolationCommands.java``) are for tests whose Spark is such a server
+(:mod:`pytest_isolated_emr.spark.connect.isolation`).
 """
 
 from __future__ import annotations
@@ -19,16 +21,36 @@ from pytest_isolated_emr.spark.java import Java
 #: The variable that tells the gate in which directory the session's key is, and where to write what it sees.
 DIRECTORY_VARIABLE = "ISOLATED_EMR_SESSION_DIRECTORY"
 
-#: What a server's Spark is started with, beside the jars.
+#: The variable by which the gate lets callers of other machines in, with "any": those that have a token.
+PEERS_VARIABLE = "ISOLATED_EMR_CONNECT_PEERS"
+
+_GATE = {"spark.connect.grpc.interceptor.classes": "isolatedemr.ConnectGate"}
+
+#: What the Spark of a server for an EMR session is started with, beside the jars.
 SETTINGS = {
     # Spark 3.5 does not know this one and listens on all addresses; the gate lets loopback's callers in alone.
     "spark.connect.grpc.binding.address": "127.0.0.1",
     # The kernel picks it, and the gate writes it down.
     "spark.connect.grpc.binding.port": "0",
-    "spark.connect.grpc.interceptor.classes": "isolatedemr.ConnectGate",
+    **_GATE,
 }
 
-_SOURCES = sorted((Path(__file__).parent / "java").glob("*.java"))
+#: The port that a server in a container listens on.
+CONTAINER_PORT = 15002
+
+#: The setting that names the classes of a server's commands beside Spark's own.
+COMMANDS_SETTING = "spark.connect.extensions.command.classes"
+
+#: What the Spark of a tests' server in a container is started with, beside the jars. The container needs
+#: :data:`PEERS_VARIABLE`, as its callers come from its network's gateway.
+CONTAINER_SETTINGS = {
+    "spark.connect.grpc.binding.address": "0.0.0.0",
+    "spark.connect.grpc.binding.port": str(CONTAINER_PORT),
+    COMMANDS_SETTING: "isolatedemr.IsolationPlugin",
+    **_GATE,
+}
+
+_JAVA = Path(__file__).parent / "java"
 _JAR_NAME = "isolated-emr-connect.jar"
 
 
@@ -40,7 +62,7 @@ def connect_jars(
     repositories: Sequence[str] = (),
     progress: Callable[[str], None],
 ) -> list[Path]:
-    """Return the jars that the installed Spark needs for a Connect server of a session.
+    """Return the jars that the installed Spark needs for a Connect server.
 
     :param installation: the Spark.
     :param java: what to run Ivy and Janino with.
@@ -49,23 +71,35 @@ def connect_jars(
     :param progress: told what is being waited for.
     :raises JarsUnavailable: they are not in the cache, and cannot be fetched or made.
     """
+    sources = _sources(installation)
     server: tuple[Path, ...] = ()
     if not any(installation.jars_dir.glob("spark-connect_*.jar")):
         server = _server_jars(installation, java, cache, repositories, progress).jars
 
     def fill(_work: Path, target: Path) -> None:
-        progress("compiling the gate of Spark Connect")
+        progress("compiling what is added to Spark Connect")
         try:
-            compile_jar(_SOURCES, installation, java, server, target / _JAR_NAME)
+            compile_jar(sources, installation, java, server, target / _JAR_NAME)
         except CompilationFailed as failed:
             raise JarsUnavailable(
-                "The classes that guard Spark Connect could not be compiled.",
+                "Our classes for Spark Connect could not be compiled.",
                 checked=f"Janino of {installation.jars_dir}: {failed}",
                 cure="reinstall pyspark if its jars are damaged; otherwise please report it with these lines",
             ) from None
 
-    gate = cached(cache, f"connect-{installation.version}-{digest_of(_SOURCES)[:16]}", fill, progress)
-    return [*server, *gate.jars]
+    ours = cached(cache, f"connect-{installation.version}-{digest_of(sources)[:16]}", fill, progress)
+    return [*server, *ours.jars]
+
+
+def _sources(installation: SparkInstallation) -> list[Path]:
+    """Return the sources to compile, of which some are for one major version of Spark only."""
+    # Also in the jar beside the S3 jars, which not every server has.
+    shared = _JAVA.parent.parent / "redirect" / "java" / "ContextSettings.java"
+    return [
+        *sorted(_JAVA.glob("*.java")),
+        *sorted((_JAVA / f"spark{installation.major}").glob("*.java")),
+        shared,
+    ]
 
 
 def _server_jars(

@@ -40,6 +40,8 @@ public final class ConnectGate implements ServerInterceptor {
     private final Path directory;
     private final String session;
     private final byte[] key;
+    /** In a container the caller's address is that of the network's gateway. */
+    private final boolean takesAnyPeer = "any".equals(System.getenv("ISOLATED_EMR_CONNECT_PEERS"));
     private int underWay;
 
     public ConnectGate() throws IOException {
@@ -54,8 +56,7 @@ public final class ConnectGate implements ServerInterceptor {
 
     public ServerCall.Listener interceptCall(ServerCall call, Metadata headers, ServerCallHandler next) {
         // Spark 3.5 listens on all addresses of the machine.
-        Object peer = call.getAttributes().get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR);
-        if (!(peer instanceof InetSocketAddress) || !((InetSocketAddress) peer).getAddress().isLoopbackAddress()) {
+        if (!this.takesAnyPeer && !isLoopback(call.getAttributes().get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR))) {
             call.close(Status.UNAUTHENTICATED.withDescription("the call is not of this machine"), new Metadata());
             return new Refused();
         }
@@ -94,6 +95,11 @@ public final class ConnectGate implements ServerInterceptor {
         }
     }
 
+    private static boolean isLoopback(Object peer) {
+        return peer instanceof InetSocketAddress && ((InetSocketAddress) peer).getAddress().isLoopbackAddress();
+    }
+
+    /** Returns why a token is not taken; null if it is. spark/connect/tokens.py has its format. */
     private String problemOf(String token, String named) {
         if (token == null || !token.startsWith(PREFIX)) {
             return "x-aws-proxy-auth must be a token of GetSessionEndpoint";
