@@ -11,6 +11,9 @@ from pytest_isolated_emr.spark.installation import SparkInstallation, find_spark
 from pytest_isolated_emr.spark.jars import JarSet, s3_jars
 from pytest_isolated_emr.spark.java import Java, require_java
 
+# It runs in a process of its own, with a server.
+collect_ignore = ["suites"]
+
 
 @pytest.fixture(scope="session")
 def installation() -> SparkInstallation:

@@ -6,13 +6,8 @@ On EMR the server is an application of YARN, so its directory and logs are a con
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
-import secrets
 import signal
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +19,10 @@ from pytest_isolated_emr.emr.commands.containers import Container
 from pytest_isolated_emr.emr.logs import LogUploads
 from pytest_isolated_emr.keeper.concurrent_client import ConcurrentKeeperClient
 from pytest_isolated_emr.lifecycle.private_files import write_private
+from pytest_isolated_emr.spark.connect import tokens
 
 #: https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-spark-connect-sessions.html ("expire after 1 hour")
 TOKEN_SECONDS = 3600
-#: What EMR's tokens begin with.
-_TOKEN_PREFIX = "v2.local."
 _TAIL = 4000
 
 
@@ -72,7 +66,7 @@ class SessionServer:
         self._asked = asked
         self._name = f"session {session_id}"
         self._directory = files.path / "sessions" / session_id
-        self._key = secrets.token_bytes(32)
+        self._key = tokens.new_key()
         #: How it ended, for its clients; empty while it has not.
         self.end_reason = ""
 
@@ -131,9 +125,7 @@ class SessionServer:
 
         :param expires: until when, as ``time.time()`` has it.
         """
-        signed = struct.pack(">q", int(expires * 1000)) + secrets.token_bytes(16)
-        signature = hmac.new(self._key, signed, hashlib.sha256).digest()
-        return _TOKEN_PREFIX + base64.urlsafe_b64encode(signed + signature).rstrip(b"=").decode()
+        return tokens.new_token(self._key, expires)
 
 
 def _end_reason(reply: dict[str, Any], stderr: Path) -> str:

@@ -55,14 +55,19 @@ class ConnectIsolation:
 
     def _restore(self, name: str, clients: Sequence[Any]) -> None:
         sessions = [f"{client._session_id} {client._user_id or ''}" for client in clients]
-        for client in clients:
-            client.close()
         try:
             _require_server(self.shared)
         except OSError:
-            # Nothing is left in a server that has ended, and a call would be tried anew for ten minutes.
+            # Nothing is left in a server that has ended.
+            for client in clients:
+                _close_channel(client)
             return
-        self._command("restore", "\n".join([name, *sessions]))
+        try:
+            self._command("restore", "\n".join([name, *sessions]))
+        finally:
+            # After the call: PySpark tells the server in the background that it has read an answer.
+            for client in clients:
+                client.close()
 
     def _command(self, kind: str, value: str) -> None:
         from google.protobuf import any_pb2
@@ -75,7 +80,28 @@ class ConnectIsolation:
             session.client.execute_command(Command(extension=extension))
         finally:
             if session is not self.shared:
-                session.stop()
+                stop_session(session)
+
+
+def stop_session(session: Any) -> None:
+    """Stop a Connect session; if its server has ended, close its client alone.
+
+    Its own ``stop`` would call such a server for ten minutes.
+
+    :param session: the session, running or stopped.
+    """
+    try:
+        _require_server(session)
+    except OSError:
+        _close_channel(session.client)
+    else:
+        session.stop()
+
+
+def _close_channel(client: Any) -> None:
+    """Close a client without waiting for calls in the background, which may be tried anew for minutes."""
+    client._channel.close()
+    client._closed = True
 
 
 def _new_session(shared: Any) -> Any:
@@ -103,6 +129,10 @@ def _clients_made() -> Iterator[list[Any]]:
     def make_and_note(client: Any, *args: Any, **kwargs: Any) -> None:
         make(client, *args, **kwargs)
         made.append(client)
+        if not hasattr(client, "release_session"):
+            # Spark 3.5's own waits for the background threads of all clients to end. Garbage collection calls it too;
+            # in one of those threads it waits for itself, for ever.
+            client.close = functools.partial(_close_channel, client)
 
     SparkConnectClient.__init__ = make_and_note
     try:
