@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import subprocess
@@ -64,6 +65,13 @@ def test_the_processes_of_the_machine_are_not_seen(spark):
     assert len(pids) < 50
     assert os.getpid() not in pids or os.getpid() < 50
 
+def test_the_workers_of_ended_sessions_are_gone(spark):
+    def daemons():
+        lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
+        return sum(b"pyspark.daemon" in line for line in lines)
+    # Each of the tests above had a daemon, and workers of its own.
+    assert inside(spark, daemons) <= 4
+
 def test_the_environment(spark, isolated_emr):
     seen = inside(spark, lambda: dict(os.environ))
     assert "AKIAREAL" not in str(seen)
@@ -111,7 +119,7 @@ def test_what_a_container_can_do(project, tmp_path, run_pytest):
         ELSEWHERE=str(tmp_path / "elsewhere"),
         OF_THE_SUITE="yes",
         AWS_ACCESS_KEY_ID="AKIAREAL",
-    ).assert_passed(13)
+    ).assert_passed(14)
 
 
 def test_no_secret_is_in_the_engines_records(project, run_pytest):
@@ -167,10 +175,15 @@ def test_it(spark):
 )
 
 
+_NUMBERS = itertools.count()
+
+
 @pytest.fixture
 def other_host() -> Iterator[str]:
     """Another host, which knows this machine by one address and no way to any other network."""
-    name, address = f"other{os.getpid()}", "198.18.77.2"
+    # The kernel takes a while to let go of a name.
+    unique = f"{os.getpid() % 10000}{next(_NUMBERS)}"
+    name, link, address = f"other{unique}", f"veth{unique}", "198.18.77.2"
 
     def ip(*arguments: str) -> None:
         subprocess.run(["ip", *arguments], check=True)
@@ -178,9 +191,9 @@ def other_host() -> Iterator[str]:
     ip("netns", "add", name)
     server = None
     try:
-        ip("link", "add", f"v{os.getpid()}", "type", "veth", "peer", "name", "eth0", "netns", name)
-        ip("address", "add", "198.18.77.1/30", "dev", f"v{os.getpid()}")
-        ip("link", "set", f"v{os.getpid()}", "up")
+        ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
+        ip("address", "add", "198.18.77.1/30", "dev", link)
+        ip("link", "set", link, "up")
         ip("-n", name, "address", "add", f"{address}/30", "dev", "eth0")
         ip("-n", name, "link", "set", "eth0", "up")
         code = (
@@ -204,6 +217,8 @@ def other_host() -> Iterator[str]:
         if server is not None:
             server.kill()
             server.wait()
+        # With it its peer goes, and the way there.
+        ip("link", "delete", link)
         ip("netns", "delete", name)
 
 

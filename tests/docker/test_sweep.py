@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pytest_isolated_emr.backends.docker.names import RUN_ID_LABEL
-from pytest_isolated_emr.lifecycle.session_directory import SessionDirectory
+from pytest_isolated_emr.lifecycle.host import boot_id, this_host
+from pytest_isolated_emr.lifecycle.processes import ProcessIdentity
+from pytest_isolated_emr.lifecycle.session_directory import SessionDirectory, SessionMetadata
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from tests.end_to_end.conftest import told, wait_for_end  # noqa: F401 - a fixture
 from tests.engine import BACKENDS, IMAGE, containers_of, engine, things_of
@@ -34,6 +38,28 @@ def sweep(home, *arguments):
         text=True,
         timeout=120,
     )
+
+
+def make_session(home: Path, run_id: str) -> SessionDirectory:
+    """Make a session's directory, locked by this process until it is released."""
+    root = StateRoot(home)
+    root.open()
+    directory = SessionDirectory.create(root, run_id)
+    # Of a keeper with a pid that none ever has.
+    metadata = SessionMetadata(
+        run_id=run_id,
+        host=this_host(),
+        boot_id=boot_id(),
+        uid=os.getuid(),
+        keeper=ProcessIdentity(boot_id(), 2**30, started=1),
+        started="2026-01-01T00:00:00+00:00",
+        cwd="/",
+        command=[],
+        backend="docker",
+        versions={},
+    )
+    directory.write_metadata(metadata)
+    return directory
 
 
 @pytest.fixture
@@ -80,8 +106,7 @@ def test_a_killed_keepers_containers_are_inert_and_swept(killed, home, bystander
     # Its first process reads the end of its input.
     container.wait(timeout=60)
     # Names that begin the same, and the labels of a session that lives.
-    root = StateRoot(home)
-    live = SessionDirectory.create(root, "20260101t000000-aaaaaa")
+    live = make_session(home, "20260101t000000-aaaaaa")
     try:
         bystanders(f"isolated-emr-{killed.run_id}-of-somebody", {})
         bystanders("isolated-emr-live", {RUN_ID_LABEL: live.run_id})
@@ -101,15 +126,17 @@ def test_a_killed_keepers_containers_are_inert_and_swept(killed, home, bystander
 
 def test_a_journal_that_names_what_is_not_its_sessions(home, bystanders):
     bystanders("isolated-emr-test-foreign", {})
-    root = StateRoot(home)
-    dead = SessionDirectory.create(root, "20260101t000000-bbbbbb")
+    dead = make_session(home, "20260101t000000-bbbbbb")
     for kind, name in (
         ("container", "isolated-emr-test-foreign"),
         ("network", "isolated-emr-test-foreign-net"),
     ):
         dead.journal.created(dead.journal.intend(kind, name))
     dead.release()
-    swept = sweep(home, "--delete")
+    swept = sweep(home, "--delete", "--json")
     assert swept.returncode == 1, swept.stdout
-    assert "do not" in swept.stdout
+    (failed,) = json.loads(swept.stdout)["failed"]
+    assert len(failed["problems"]) == 2
+    for problem in failed["problems"]:
+        assert "its labels do not say that it is of 20260101t000000-bbbbbb" in problem
     assert engine().containers.get("isolated-emr-test-foreign").status == "running"

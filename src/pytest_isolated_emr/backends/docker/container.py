@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import json
 import signal
+import socket
 import struct
 import time
 from collections.abc import Mapping, Sequence
@@ -124,8 +125,8 @@ class Container:
         self._making = asyncio.create_task(self._make(mounts, ports))
         # Whoever waits may be cancelled. The engine goes on making it all the same, and its removal waits for that.
         await asyncio.shield(self._making)
-        socket = await asyncio.to_thread(self._attach)
-        reader, self._writer = await asyncio.open_connection(sock=socket, limit=_MAX_LINE)
+        connection = await asyncio.to_thread(self._attach)
+        reader, self._writer = await asyncio.open_connection(sock=connection, limit=_MAX_LINE)
         self._reading = asyncio.create_task(self._read(reader))
 
     async def look(self) -> dict[str, Any]:
@@ -268,8 +269,13 @@ class Container:
             stream = self._engine.api.attach_socket(
                 self._container.id, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             )
+            is_running = self._engine.api.inspect_container(self._container.id)["State"]["Running"]
         # Of the file that docker-py makes of it, the socket itself.
-        return stream._sock
+        connection = stream._sock
+        if not is_running:
+            # The engine would not end the stream of a container that had ended before.
+            connection.shutdown(socket.SHUT_RDWR)
+        return connection
 
     async def _request(self, op: str, **fields: Any) -> dict[str, Any]:
         if self.end_reason or self._writer is None:

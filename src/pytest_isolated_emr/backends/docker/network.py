@@ -57,10 +57,11 @@ class SessionNetwork:
 
     def remove(self) -> None:
         """Remove it; no container is in it any more."""
-        if self.network is not None:
-            remove_network(self._engine, self.network.id, self._run_id)
-        if self._entry is not None:
-            self._journal.removed(self._entry)
+        if self._entry is None:
+            return
+        # By its name: it may be there although the engine's answer was lost.
+        remove_network(self._engine, name_of(self._run_id), self._run_id)
+        self._journal.removed(self._entry)
 
 
 def remove_network(engine: Engine, which: str, run_id: str) -> None:

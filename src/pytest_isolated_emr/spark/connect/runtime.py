@@ -26,7 +26,7 @@ from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.base import VisibleFiles
 from pytest_isolated_emr.keeper.client import KeeperClient
 from pytest_isolated_emr.spark import connect, properties, user_settings
-from pytest_isolated_emr.spark.connect.isolation import ConnectIsolation
+from pytest_isolated_emr.spark.connect.isolation import ConnectIsolation, stop_session
 from pytest_isolated_emr.spark.connect.modules import SuiteModules, modules_of
 from pytest_isolated_emr.spark.environment import NO_SERVER_YET
 from pytest_isolated_emr.spark.runtime import import_pyspark, submitted_settings
@@ -186,7 +186,7 @@ class ConnectRuntime:
         if not self.is_used:
             return
         alive = self.status()["alive"]
-        self._stop_sessions(is_alive=alive)
+        self._stop_sessions()
         if self._options or not alive:
             self._options = None
 
@@ -319,15 +319,13 @@ class ConnectRuntime:
                 # A property that says so in other words; an AttributeError leads from here to the one above.
                 self._patches.setattr(kind, name, property(lambda _instance: _no_jvm()))
 
-    def _stop_sessions(self, *, is_alive: bool = True) -> None:
+    def _stop_sessions(self) -> None:
         """Stop every session of this process: one that is left can keep Python from exiting."""
         if not self._url:
             return
         for session in list(self._sessions):
             if not session.is_stopped:
-                # A server that is gone cannot answer the good-bye.
-                session.release_session_on_close = is_alive
-                session.stop()
+                stop_session(session)
         self._sessions.clear()
         session_class = _connect_session_class()
         session_class._default_session = None

@@ -12,8 +12,10 @@ import java.util.Map;
 import java.util.Set;
 
 import org.apache.hadoop.fs.Path;
+import org.apache.spark.SparkEnv;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.api.python.PythonWorkerFactory;
 import org.apache.spark.rdd.RDD;
 import org.apache.spark.sql.SparkSession;
 import org.apache.spark.sql.catalyst.catalog.ExternalCatalog;
@@ -22,11 +24,12 @@ import org.apache.spark.sql.execution.CachedData;
 import org.apache.spark.sql.execution.columnar.CachedRDDBuilder;
 import org.apache.spark.sql.internal.SharedState;
 import org.apache.spark.sql.streaming.StreamingQuery;
+import scala.Tuple2;
 import scala.collection.immutable.IndexedSeq;
 
 /**
- * What the sessions of one Spark shared at one moment: tables, databases, global views, cached data, RDDs, streams, and
- * the context's settings.
+ * What the sessions of one Spark shared at one moment: tables, databases, global views, cached data, RDDs, streams,
+ * Python workers, and the context's settings.
  *
  * It does over Spark Connect what spark/isolation.py does over py4j.
  */
@@ -37,6 +40,7 @@ final class SharedMark {
     private final Set rdds;
     private final Set streams;
     private final ContextSettings settings;
+    private final Set workers;
 
     SharedMark(SparkSession session) {
         SharedState state = session.sharedState();
@@ -46,6 +50,7 @@ final class SharedMark {
         this.rdds = new HashSet(rddsOf(session).keySet());
         this.streams = new HashSet(state.activeStreamingQueries().keySet());
         this.settings = new ContextSettings(session.sparkContext());
+        this.workers = new HashSet(pythonWorkers().keySet());
     }
 
     /** Removes what is newer, and puts the settings back. It goes on past what fails, and throws at the end. */
@@ -78,6 +83,12 @@ final class SharedMark {
             StreamingQuery query = (StreamingQuery) each.next();
             if (!this.streams.contains(query.id())) {
                 removals.add(new StreamStop(query));
+            }
+        }
+        for (Iterator each = pythonWorkers().entrySet().iterator(); each.hasNext(); ) {
+            Map.Entry entry = (Map.Entry) each.next();
+            if (!this.workers.contains(entry.getKey())) {
+                removals.add(new WorkersEnd(entry.getKey(), (PythonWorkerFactory) entry.getValue()));
             }
         }
         removals.add(new CacheRemoval(state.cacheManager(), this.cached));
@@ -137,6 +148,24 @@ final class SharedMark {
         return rdds;
     }
 
+    /**
+     * Python workers by what they are for. Over Connect each session has workers of its own, and a daemon that starts
+     * them; Spark ends neither with the session.
+     */
+    private static Map pythonWorkers() {
+        Map workers = new HashMap();
+        SparkEnv env = SparkEnv.get();
+        synchronized (env) {
+            scala.collection.mutable.HashMap field =
+                (scala.collection.mutable.HashMap) fieldOf(SparkEnv.class, "pythonWorkers", env);
+            for (scala.collection.Iterator each = field.iterator(); each.hasNext(); ) {
+                Tuple2 entry = (Tuple2) each.next();
+                workers.put(entry._1(), entry._2());
+            }
+        }
+        return workers;
+    }
+
     /** Joined and split again, as Scala's sequences are other classes in each of its versions. */
     private static List names(String joined) {
         return joined.isEmpty() ? Collections.EMPTY_LIST : Arrays.asList(joined.split("\0"));
@@ -184,6 +213,28 @@ final class SharedMark {
 
         public String toString() {
             return "stream " + this.query.id();
+        }
+    }
+
+    private static final class WorkersEnd implements Removal {
+        private final Object purpose;
+        private final PythonWorkerFactory workers;
+
+        WorkersEnd(Object purpose, PythonWorkerFactory workers) {
+            this.purpose = purpose;
+            this.workers = workers;
+        }
+
+        public void run() {
+            SparkEnv env = SparkEnv.get();
+            synchronized (env) {
+                ((scala.collection.mutable.HashMap) fieldOf(SparkEnv.class, "pythonWorkers", env)).remove(this.purpose);
+            }
+            this.workers.stop();
+        }
+
+        public String toString() {
+            return "Python workers";
         }
     }
 
