@@ -44,7 +44,7 @@ def is_cached(session, view):
 @pytest.fixture(scope="session")
 def isolation():
     shared = SparkSession.builder.remote(URL).getOrCreate()
-    yield ConnectIsolation(shared)
+    yield ConnectIsolation(shared, {})
     shared.stop()
 
 
@@ -264,7 +264,7 @@ def test_a_session_tries_calls_anew_as_the_shared_one_does():
         client.set_retry_policies([])
     else:
         client._retry_policy["max_retries"] = 1
-    with ConnectIsolation(shared).fresh_session() as session:
+    with ConnectIsolation(shared, {}).fresh_session() as session:
         if hasattr(client, "get_retry_policies"):
             assert session.client.get_retry_policies() == []
         else:
@@ -274,7 +274,7 @@ def test_a_session_tries_calls_anew_as_the_shared_one_does():
 
 def test_stops_the_shared_session(isolation):
     shared = connect()
-    with ConnectIsolation(shared).fresh_session() as session:
+    with ConnectIsolation(shared, {}).fresh_session() as session:
         session.range(3).write.saveAsTable("left_table")
         shared.stop()
     assert SparkSession.getActiveSession() is isolation.shared

@@ -29,7 +29,7 @@ def wait_for_end():
 def test_the_server_ends_in_a_test():
     """Nothing waits for the ten minutes in which PySpark would call it again and again."""
     shared = SparkSession.builder.remote(URL).getOrCreate()
-    isolation = ConnectIsolation(shared)
+    isolation = ConnectIsolation(shared, {})
     with isolation.fresh_session() as session:
         assert session.range(3).count() == 3
         os.kill(int(os.environ["SERVER_PID"]), signal.SIGKILL)

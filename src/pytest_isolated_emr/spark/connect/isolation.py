@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import secrets
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,10 +21,13 @@ class ConnectIsolation:
 
     :param shared: the Connect session that all tests share. Its server has to be started with
         :data:`pytest_isolated_emr.spark.connect.CONTAINER_SETTINGS`.
+    :param settings: what the suite set when it made the first session. Without Connect they would be the context's, and
+        hold for all sessions.
     """
 
-    def __init__(self, shared: Any) -> None:
+    def __init__(self, shared: Any, settings: Mapping[str, str]) -> None:
         self.shared = shared
+        self._settings = dict(settings)
 
     @contextmanager
     def fresh_session(self) -> Iterator[Any]:
@@ -46,6 +49,8 @@ class ConnectIsolation:
             session = _new_session(self.shared)
             _make_current(session, session)
             try:
+                for key, value in self._settings.items():
+                    session.conf.set(key, value)
                 yield session
             finally:
                 try:

@@ -97,6 +97,8 @@ class ConnectRuntime:
         self._note = note
         self._options: Properties | None = None
         self._url = ""
+        self._is_by_the_way = False
+        self._first_settings: Properties = {}
         self._sent_files = VisibleFiles()
         self._sessions: weakref.WeakSet[Any] = weakref.WeakSet()
         self._is_installed = False
@@ -201,7 +203,7 @@ class ConnectRuntime:
 
     def isolation_of(self, shared: Any) -> ConnectIsolation:
         """Return what gives tests sessions of their own beside a shared one."""
-        return ConnectIsolation(shared)
+        return ConnectIsolation(shared, self._first_settings)
 
     # What PySpark calls in place of its own
 
@@ -220,14 +222,19 @@ class ConnectRuntime:
             for k, v in asked.items()
             if not properties.is_session_setting(k) and not k.startswith(_OF_CLUSTERS)
         }
+        if self._is_by_the_way and not for_server.items() <= (self._options or {}).items():
+            # Nobody has asked for that session yet, so nobody misses it.
+            self._stop_sessions()
+        self._is_by_the_way = False
         if self.running_session() is None:
             for_server = submitted_settings() | for_server
             if not self.is_started or not for_server.items() <= (self._options or {}).items():
                 self._stop_sessions()
                 self.start(for_server)
             self._connect()
+            self._first_settings = {k: v for k, v in asked.items() if properties.is_session_setting(k)}
         else:
-            for key in sorted(for_server.keys() - (self._options or {}).keys()):
+            for key, _value in sorted(for_server.items() - (self._options or {}).items()):
                 self._note(
                     f"{key}: ignored by a Spark that runs already; "
                     "give the test @pytest.mark.isolated_emr(conf=…) to have one started with it"
@@ -281,6 +288,7 @@ class ConnectRuntime:
             # Over Connect a function with its type in words, @udf("long"), needs a session as it is defined.
             if self.running_session() is None:
                 self._get_or_create(session_class.builder)
+                self._is_by_the_way = True
             return original_active(cls)
 
         def knowing(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,0 +1,263 @@
+"""Spark in a container as suites use it: sessions apart, the suite's own functions, settings, what Connect does not have."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.engine import BACKENDS
+
+pytestmark = pytest.mark.spark
+
+ON_DOCKER = BACKENDS["docker"]
+
+# Each pair: a test that leaves something, and one that would see it.
+LEFTOVERS = '''
+import os
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql.types import IntegerType
+
+@pytest.fixture(scope="module")
+def wider(spark_session):
+    """What a wider fixture made stays."""
+    spark_session.range(7).write.saveAsTable("wide")
+    frame = spark_session.range(11).cache()
+    frame.count()
+    return frame
+
+def test_leaves_things(spark, wider):
+    spark.sql("CREATE DATABASE left_database")
+    spark.range(3).write.saveAsTable("left_table")
+    spark.range(3).write.saveAsTable("left_database.t")
+    spark.range(3).createOrReplaceTempView("left_view")
+    spark.range(3).createOrReplaceGlobalTempView("left_global_view")
+    spark.sql("USE left_database")
+    spark.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
+    spark.udf.register("left_udf", lambda x: x + 1, IntegerType())
+    spark.range(99).cache().count()
+    spark.readStream.format("rate").load().writeStream.format("memory").queryName("left_stream").start()
+    assert spark.streams.active
+    SparkSession.builder.getOrCreate().conf.set("left.setting", "left")
+
+def test_sees_none_of_them(spark, wider):
+    assert [table.name for table in spark.catalog.listTables()] == ["wide"]
+    assert [database.name for database in spark.catalog.listDatabases()] == ["default"]
+    assert spark.catalog.currentDatabase() == "default"
+    assert spark.catalog.listTables("global_temp") in ([], spark.catalog.listTables())
+    assert spark.conf.get("spark.sql.session.timeZone") != "Asia/Tokyo"
+    assert spark.conf.get("left.setting", "none") == "none"
+    assert not [function for function in spark.catalog.listFunctions() if function.name == "left_udf"]
+    assert not spark.streams.active
+    assert wider.storageLevel.useMemory
+    assert spark.table("wide").count() == 7
+    spark.range(1).write.saveAsTable("left_table")
+
+def test_a_job_under_test_gets_the_tests_session(spark):
+    spark.range(5).createOrReplaceTempView("numbers")
+    def job():
+        return SparkSession.builder.master("yarn").appName("job").config("spark.executor.memory", "9g").getOrCreate()
+    assert job() is spark
+    assert SparkSession.getActiveSession() is spark
+    assert job().table("numbers").count() == 5
+    assert job().range(5).count() == 5
+
+def test_a_job_may_stop_its_session(spark):
+    SparkSession.builder.getOrCreate().stop()
+    assert SparkSession.builder.getOrCreate().range(2).count() == 2
+
+def test_the_next_test_has_one(spark):
+    assert spark.range(2).count() == 2
+
+@pytest.mark.isolated_emr(conf={"spark.sql.shuffle.partitions": 17})
+def test_a_marker_sets_a_session_setting(spark):
+    assert spark.conf.get("spark.sql.shuffle.partitions") == "17"
+    os.environ["FIRST_SERVER"] = os.environ["SPARK_REMOTE"]
+
+def test_it_needed_no_other_server(spark):
+    assert spark.conf.get("spark.sql.shuffle.partitions") == "1"
+    assert os.environ["FIRST_SERVER"] == os.environ["SPARK_REMOTE"]
+
+@pytest.mark.isolated_emr(conf={"spark.sql.catalogImplementation": "hive", "spark.my.setting": True})
+def test_a_marker_sets_what_needs_another_server(spark):
+    assert os.environ["FIRST_SERVER"] != os.environ["SPARK_REMOTE"]
+    assert spark.conf.get("spark.sql.catalogImplementation") == "hive"
+    assert spark.conf.get("spark.my.setting") == "true"
+    spark.sql("CREATE TABLE hive_table (x INT) STORED AS PARQUET")
+    spark.sql("INSERT INTO hive_table VALUES (1)")
+    assert spark.table("hive_table").count() == 1
+
+def test_the_next_test_has_the_usual_one(spark):
+    assert spark.conf.get("spark.sql.catalogImplementation") == "in-memory"
+    assert spark.conf.get("spark.my.setting", "none") == "none"
+
+def test_dynamic_and_static_overwrite_and_append(spark, scratch):
+    """What the committer has to get right, on S3 and on the disk."""
+    def rows(path):
+        return sorted((row.id, row.part) for row in spark.read.parquet(path).collect())
+    for path in ((scratch / "s3").uri, str(scratch.path / "disk")):
+        frame = spark.createDataFrame([(1, "a"), (2, "b")], "id INT, part STRING")
+        frame.write.partitionBy("part").parquet(path)
+        frame.write.partitionBy("part").mode("append").parquet(path)
+        assert len(rows(path)) == 4
+        new = spark.createDataFrame([(3, "b")], "id INT, part STRING")
+        new.write.partitionBy("part").mode("overwrite").option("partitionOverwriteMode", "dynamic").parquet(path)
+        assert rows(path) == [(1, "a"), (1, "a"), (3, "b")]
+        new.write.partitionBy("part").mode("overwrite").parquet(path)
+        assert rows(path) == [(3, "b")]
+
+@pytest.mark.parametrize("scheme", ["s3", "s3a", "s3n"])
+def test_every_scheme_is_the_private_s3(spark, s3, scratch, scheme):
+    uri = (scratch / scheme).uri.replace("s3://", scheme + "://")
+    spark.range(4).write.csv(uri)
+    found = s3.list_objects_v2(Bucket=scratch.bucket, Prefix=f"{scratch.prefix}/{scheme}/")
+    assert any(item["Key"].endswith(".csv") for item in found["Contents"])
+    assert spark.read.csv(uri).count() == 4
+'''
+
+
+def test_what_a_test_leaves_the_next_does_not_see(project, run_pytest):
+    (project / "test_it.py").write_text(LEFTOVERS)
+    # pytest-spark's own spark_session is another one.
+    run_pytest(*ON_DOCKER, "-p", "no:spark").assert_passed(13)
+
+
+NOT_THERE = """
+import pytest
+from pyspark import SparkContext
+
+@pytest.mark.parametrize("what", [
+    lambda spark: spark.sparkContext,
+    lambda spark: spark._jvm,
+    lambda spark: spark.range(2).rdd,
+    lambda spark: SparkContext.getOrCreate(),
+])
+def test_it_says_so(spark, what):
+    with pytest.raises(AttributeError, match="IE510: .*--isolated-emr-backend=local") as caught:
+        what(spark)
+    assert "does not exist over Spark Connect" in str(caught.value)
+
+def test_libraries_can_ask(spark):
+    assert not hasattr(spark, "sparkContext")
+    assert not hasattr(spark.range(2), "rdd")
+"""
+
+
+def test_what_connect_does_not_have(project, run_pytest):
+    (project / "test_it.py").write_text(NOT_THERE.replace('match="IE510: .*--', 'match="(?s)IE510: .*--'))
+    run_pytest(*ON_DOCKER).assert_passed(5)
+
+
+MODULES = """
+from pyspark.sql.functions import col, udf
+from pyspark.sql.types import LongType
+import elsewhere, installed, near, pytest
+
+# Both are made while this is imported: a column, and a function whose type is in words.
+TEN_TIMES = col("id") * 10
+
+@udf("long")
+def plus_one(x):
+    return x + 1
+
+def own(x):
+    return x + 100
+
+@pytest.mark.parametrize(("function", "expected"), [
+    (installed.twice, 2), (elsewhere.thrice, 3), (near.plus_ten, 11), (own, 101),
+])
+def test_functions_of_every_module(spark, function, expected):
+    for sent in (function, lambda x: function(x)):
+        assert spark.range(1, 2).select(udf(sent, LongType())("id")).collect()[0][0] == expected
+
+def test_what_was_made_at_import(spark):
+    assert spark.range(1, 2).select(TEN_TIMES, plus_one("id")).collect()[0] == (10, 2)
+"""
+
+
+def test_the_suites_own_modules_reach_workers(project, tmp_path, run_pytest):
+    for directory in ("src", "tests/deep"):
+        (project / directory).mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    with (project / "pytest.ini").open("a") as ini:
+        ini.write("pythonpath = src\n")
+    (project / "src" / "installed.py").write_text("def twice(x): return 2 * x\n")
+    (tmp_path / "elsewhere" / "elsewhere.py").write_text("def thrice(x): return 3 * x\n")
+    (project / "tests" / "deep" / "near.py").write_text("def plus_ten(x): return x + 10\n")
+    # Found after Spark was started, and outside of the project.
+    (project / "tests" / "deep" / "conftest.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(tmp_path / 'elsewhere')!r})\n"
+    )
+    (project / "tests" / "deep" / "test_it.py").write_text(MODULES)
+    run_pytest(*ON_DOCKER).assert_passed(5)
+
+
+SETTINGS = """
+import os, subprocess, sys
+import pytest
+from pyspark.sql import SparkSession
+
+@pytest.fixture(scope="session")
+def own(request):
+    builder = SparkSession.builder.master("yarn").enableHiveSupport()
+    builder = builder.config("spark.sql.session.timeZone", "Asia/Tokyo").config("spark.my.setting", "mine")
+    return builder.config("spark.hadoop.fs.s3a.endpoint", "https://s3.amazonaws.com").getOrCreate()
+
+def test_the_first_session_decides(own):
+    assert own.conf.get("spark.sql.catalogImplementation") == "hive"
+    assert own.conf.get("spark.my.setting") == "mine"
+    assert own.conf.get("spark.sql.session.timeZone") == "Asia/Tokyo"
+
+def test_as_it_does_without_connect(own, spark):
+    assert spark.conf.get("spark.sql.session.timeZone") == "Asia/Tokyo"
+
+def test_a_later_one_does_not(own):
+    again = SparkSession.builder.config("spark.my.setting", "other").getOrCreate()
+    assert again is own
+    assert own.conf.get("spark.my.setting") == "mine"
+
+def test_a_process_of_its_own_shares_the_server(own):
+    code = "from pyspark.sql import SparkSession; print(SparkSession.builder.getOrCreate().range(3).count())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "3", done.stderr
+
+def test_another_server_is_not_reached():
+    from pyspark.sql.connect.session import SparkSession as Remote
+    for builder in (SparkSession.builder, Remote.builder):
+        assert builder.remote("sc://production:15002").getOrCreate().range(2).count() == 2
+"""
+
+
+def test_settings_of_the_suite(project, run_pytest):
+    (project / "test_it.py").write_text(SETTINGS)
+    finished = run_pytest(*ON_DOCKER, "-p", "no:spark")
+    finished.assert_passed(5)
+    for words in (
+        "spark.hadoop.fs.s3a.endpoint: set by the suite, left out",
+        "spark.remote: set by the suite, left out",
+        "spark.my.setting: ignored by a Spark that runs already",
+    ):
+        assert words in finished.output, finished.output
+
+
+def test_a_run_without_pytests_tmp_path(project, run_pytest):
+    (project / "test_it.py").write_text("def test_it(spark): assert spark.range(2).count() == 2\n")
+    run_pytest(*ON_DOCKER, "-p", "no:tmpdir").assert_passed(1)
+
+
+def test_a_machine_without_java(project, home, run_pytest, tmp_path):
+    (project / "test_it.py").write_text(
+        "def test_it(spark, scratch):\n"
+        "    spark.range(3).write.parquet(scratch.uri)\n"
+        "    assert spark.read.parquet(scratch.uri).count() == 3\n"
+    )
+    # What is compiled has to be compiled again, by the Java of the image.
+    for made in (home / "jars").glob("connect-*[0-9a-f]"):
+        shutil.rmtree(made)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sh").symlink_to("/bin/sh")
+    finished = run_pytest(*ON_DOCKER, PATH=str(tmp_path / "bin"), JAVA_HOME="")
+    finished.assert_passed(1)
+    assert "compiling" in finished.output
+    assert list((home / "jars").glob("connect-*[0-9a-f]"))
