@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 # Tests mostly wait for processes that they start; they differ much in how long they take.
 TEST_ARGS := -n 2 --dist worksteal
 
-.PHONY: demo test lint test-spark4 test-spark35 bench class-lists clean
+.PHONY: demo test lint test-spark4 test-spark35 bench bench-docker class-lists clean
 
 demo: $(VENV)/.ready
 	@scripts/ensure-java
@@ -38,6 +38,12 @@ test-spark35: $(VENV35)/.ready $(CLIENTS)/.ready
 bench: $(VENV)/.ready
 	@scripts/ensure-java
 	$(BIN)/python -m benchmarks
+
+bench-docker: $(VENV)/.ready
+	@scripts/ensure-java
+	@scripts/ensure-docker $(BIN)/python
+	@$(BIN)/isolated-emr image build
+	$(BIN)/python -m benchmarks.containers
 
 # The classes that Spark's JVM loads ahead: to be written anew for a new version of Spark.
 class-lists: $(VENV)/.ready $(VENV35)/.ready
