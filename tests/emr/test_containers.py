@@ -36,7 +36,12 @@ def test_it(run_step):
     )
     process = start_pytest(*BACKENDS["docker"])
     run_id = next(found[1] for line in process.stdout if (found := re.search(r"run (\d\w+-\w+)", line)))
-    _until(lambda: any(_runs_sleep(container) for container in containers_of(run_id)))
+
+    def step_runs():
+        assert process.poll() is None, process.stdout.read()
+        return any(_runs_sleep(container) for container in containers_of(run_id))
+
+    _until(step_runs)
     process.send_signal(signal.SIGKILL)
     _until(lambda: not things_of(run_id))
 
