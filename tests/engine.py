@@ -27,7 +27,9 @@ def engine() -> Any:
 
 
 def containers_of(run_id: str) -> list[Any]:
-    return list(engine().containers.list(all=True, filters={"label": f"{RUN_ID_LABEL}={run_id}"}))
+    return list(
+        engine().containers.list(all=True, filters={"label": f"{RUN_ID_LABEL}={run_id}"}, ignore_removed=True)
+    )
 
 
 def things_of(run_id: str) -> list[str]:
@@ -36,5 +38,9 @@ def things_of(run_id: str) -> list[str]:
     client = engine()
     found = [*containers_of(run_id), *client.networks.list(filters=of_session)]
     found += client.volumes.list(filters=of_session)
-    by_name = [*client.containers.list(all=True), *client.networks.list(), *client.volumes.list()]
+    by_name = [
+        *client.containers.list(all=True, ignore_removed=True),
+        *client.networks.list(),
+        *client.volumes.list(),
+    ]
     return sorted({thing.name for thing in found} | {thing.name for thing in by_name if run_id in thing.name})

@@ -235,3 +235,9 @@ class ImageBuildFailed(IsolatedEmrError):
     """``isolated-emr image build`` failed on its way: packages, disk or engine."""
 
     code = "IE521"
+
+
+class NoSessionPort(IsolatedEmrError):
+    """An EMR cluster in a container has as many Spark Connect sessions as ports are published."""
+
+    code = "IE530"

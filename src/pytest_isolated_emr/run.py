@@ -252,7 +252,8 @@ class IsolatedRun:
     def _offer_spark(self, conf: dict[str, str]) -> None:
         """Tell the keeper what Spark the session's EMR clusters use."""
         spark = self._wiring.cluster_spark(self._session, conf, os.environ)
-        self._session.client.request("offer_spark", spark=spark.to_message())
+        files = visible_files(self._config, self._session, self._wiring.jar_cache)
+        self._session.client.request("offer_spark", spark=spark.to_message(), files=files.to_message())
 
     def _warm_later_runs(self) -> None:
         try:

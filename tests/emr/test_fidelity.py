@@ -32,7 +32,7 @@ def rows_with_tests(page: str) -> list[tuple[str, str]]:
 
 ROWS = [
     pytest.param(row, id=f"{page}: {row[0]}")
-    for page in ("emr-fidelity.md", "emr-programs.md")
+    for page in ("docker.md", "emr-fidelity.md", "emr-programs.md")
     for row in rows_with_tests(page)
 ]
 

@@ -13,7 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.engine import BACKENDS
+
 SUITES = Path(__file__).parent / "suites"
+
+
+def copy_suite(suite: str, project: Path) -> None:
+    for name in (suite, "processes"):
+        shutil.copy(SUITES / f"{name}.py", project)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +28,7 @@ SUITES = Path(__file__).parent / "suites"
     ["test_life", "test_programs", "test_bad_luck", "test_moments", "test_instances", "test_settings"],
 )
 def test_what_needs_no_spark(project, run_pytest, suite):
-    shutil.copy(SUITES / f"{suite}.py", project)
+    copy_suite(suite, project)
     finished = run_pytest("--isolated-emr")
     assert finished.code == 0, finished.output
     assert "skipped" not in finished.output
@@ -33,8 +40,32 @@ def test_what_needs_no_spark(project, run_pytest, suite):
     [("test_spark", 6), ("test_exit_codes", 9), ("test_hard_coded", 6), ("test_configurations", 6)],
 )
 def test_what_runs_spark(project, run_pytest, suite, count):
-    shutil.copy(SUITES / f"{suite}.py", project)
+    copy_suite(suite, project)
     run_pytest("--isolated-emr").assert_passed(count)
+
+
+#: Of each suite what depends on where commands run.
+ON_DOCKER = {
+    "test_life": (
+        "cancelling or outlives or bootstrap or script or signal or logs_are_on_s3 or steps_at_once",
+        9,
+    ),
+    "test_programs": ("", 43),
+    "test_bad_luck": ("", 13),
+    "test_moments": ("", 12),
+    "test_spark": ("cluster_mode or tables_and_hdfs", 2),
+    "test_exit_codes": ("System.exit or os._exit or SIGTERM", 4),
+    "test_configurations": ("spark_env or common_requests", 2),
+    "test_sessions": ("reading or own_process or end_of_a_cluster", 3),
+}
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("suite", ON_DOCKER)
+def test_in_containers(project, run_pytest, suite):
+    copy_suite(suite, project)
+    chosen, count = ON_DOCKER[suite]
+    run_pytest(*BACKENDS["docker"], "-k", chosen).assert_passed(count)
 
 
 @pytest.mark.spark

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.lifecycle.journal import Journal
 
 
@@ -78,6 +79,22 @@ class SparkRequest:
 
 
 @dataclass(frozen=True)
+class ClusterRequest:
+    """What an EMR cluster begins with.
+
+    :param cluster: its id.
+    :param has_sessions: whether it may have Spark Connect sessions, whose servers the tests reach.
+    :param spark: the session's Spark, as it is on this machine.
+    :param files: what its commands are to see of this machine, where they do not see all.
+    """
+
+    cluster: str
+    has_sessions: bool
+    spark: ClusterSpark
+    files: VisibleFiles
+
+
+@dataclass(frozen=True)
 class CommandRequest:
     """What a command of an EMR cluster is started with: a step or a bootstrap action.
 
@@ -140,6 +157,21 @@ class Backend(Protocol):
 
     async def end_worker(self, worker: str) -> list[str]:
         """End all that a worker has, and return what could not be ended."""
+
+    async def begin_cluster(self, request: ClusterRequest) -> ClusterSpark:
+        """Take over that there is a cluster, and return its Spark as its commands see it.
+
+        :raises IsolatedEmrError: it can run no commands.
+        """
+
+    async def prepare_cluster(self, cluster: str) -> None:
+        """Begin to make what a cluster's commands run in, as there will be some; return at once."""
+
+    async def session_port(self, cluster: str, port: int) -> int | None:
+        """Return the port of 127.0.0.1 at which tests reach the server of a session of a cluster's; None if it is gone.
+
+        :param port: that on which it says that it listens.
+        """
 
     async def run_command(self, request: CommandRequest) -> int:
         """Run a command of a cluster to its end, and return its exit code, negative for a signal.

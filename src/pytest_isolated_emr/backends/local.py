@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.backends.base import BackendContext, CommandRequest, SparkRequest
+from pytest_isolated_emr.backends.base import BackendContext, ClusterRequest, CommandRequest, SparkRequest
 from pytest_isolated_emr.backends.local_commands import LocalCommands
+from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.keeper import children
 from pytest_isolated_emr.keeper.children import Child
 from pytest_isolated_emr.spark import launch, properties
@@ -104,6 +105,17 @@ class LocalBackend:
         if jvm.gateway is not None:
             jvm.gateway.cancel()
         return [] if jvm.child is None else await jvm.child.end()
+
+    async def begin_cluster(self, request: ClusterRequest) -> ClusterSpark:
+        """Return the cluster's Spark: it is the session's."""
+        return request.spark
+
+    async def prepare_cluster(self, cluster: str) -> None:
+        """Do nothing: this machine is there."""
+
+    async def session_port(self, cluster: str, port: int) -> int | None:
+        """Return the port: it is this machine's."""
+        return port
 
     async def run_command(self, request: CommandRequest) -> int:
         """Run a command of a cluster to its end, and return its exit code, negative for a signal."""

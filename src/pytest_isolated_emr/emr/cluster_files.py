@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from pytest_isolated_emr.emr import configurations, driver, releases
+from pytest_isolated_emr.emr import configurations, releases
 from pytest_isolated_emr.emr.cluster_directory import (
     DIRECTORY_VARIABLE,
     SPARK_FILE,
@@ -19,12 +19,12 @@ from pytest_isolated_emr.emr.cluster_directory import (
     logs_of,
 )
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
-from pytest_isolated_emr.emr.programs import make_programs
+from pytest_isolated_emr.emr.programs import make_programs, program_of
 from pytest_isolated_emr.lifecycle.private_files import write_private
 from pytest_isolated_emr.spark import properties
 
-#: The directory of the module that Python drivers of steps run first.
-_DRIVER = str(Path(driver.__file__).parent)
+#: The directory of the module that Python drivers of steps run first, in this package.
+_DRIVER = Path("emr", "driver")
 
 
 class ClusterFiles:
@@ -45,6 +45,7 @@ class ClusterFiles:
         self.variables: dict[str, str] = {}
         #: What of the Configurations has no effect here, one sentence each.
         self.notes: list[str] = []
+        self._image = ""
 
     def make(self, spark: ClusterSpark, asked: Sequence[dict[str, Any]], release_label: str | None) -> None:
         """Make the directory for a cluster that uses a Spark.
@@ -78,6 +79,7 @@ class ClusterFiles:
             configurations.write_log4j2(conf / "log4j2.properties", applied.log4j2)
         described = spark.to_message() | {"properties": settings, "environ": {}}
         ClusterSpark.from_message(described).write(self.path / SPARK_FILE)
+        self._image = spark.image
         own = self._variables(spark)
         self.variables = spark.environ | own
         self.variables = self.variables_with(applied.variables)
@@ -86,6 +88,10 @@ class ClusterFiles:
         release = releases.known().get(release_label or "")
         if release is not None and not release.runs(spark.version):
             self.notes.append(f"{release.label} has Spark {release.spark}; this is Spark {spark.version}")
+        if spark.image and (release_label or "") not in spark.image:
+            self.notes.append(
+                f"the container is of the session's image {spark.image}, not of {release_label}'s own"
+            )
 
     def variables_with(self, asked: Mapping[str, str]) -> dict[str, str]:
         """Return the variables of the cluster's commands, and more.
@@ -95,6 +101,14 @@ class ClusterFiles:
         python_path = [self.variables["PYTHONPATH"], asked.get("PYTHONPATH", "")]
         joined = os.pathsep.join(filter(None, python_path))
         return {**self.variables, **asked, "PYTHONPATH": joined}
+
+    def program_of(self, word: str) -> str:
+        """Return what the first word of a command means on this cluster.
+
+        :param word: such as ``/usr/bin/spark-submit``.
+        """
+        # In a container a program of the image is found by its name.
+        return program_of(word, self.programs, is_there=lambda path: not self._image and Path(path).exists())
 
     def step_directory(self, step_id: str) -> Path:
         """Return a step's working directory, made if it is not there.
@@ -135,7 +149,7 @@ class ClusterFiles:
 
     def _variables(self, spark: ClusterSpark) -> dict[str, str]:
         absent = self.path / "absent"
-        make_programs(self.programs, absent, spark.python)
+        make_programs(self.programs, absent, spark)
         conf = str(self.path / "conf")
         path = [
             str(self.programs),
@@ -146,7 +160,11 @@ class ClusterFiles:
             spark.environ.get("PATH", os.defpath),
             str(absent),
         ]
-        python_path = [_DRIVER, str(self.path / "python"), spark.environ.get("PYTHONPATH", "")]
+        python_path = [
+            str(Path(spark.package, _DRIVER)),
+            str(self.path / "python"),
+            spark.environ.get("PYTHONPATH", ""),
+        ]
         return {
             DIRECTORY_VARIABLE: str(self.path),
             "EMR_CLUSTER_ID": self._cluster_id,

@@ -33,7 +33,7 @@ class ClusterLife:
     """What one cluster does by itself.
 
     :param cluster: the cluster, new.
-    :param spark: waits for the description of the session's Spark.
+    :param spark: waits for the description of its Spark.
     """
 
     def __init__(self, cluster: Cluster, spark: Callable[[], ClusterSpark]) -> None:
@@ -68,13 +68,15 @@ class ClusterLife:
         ]
         asked = [*(self._cluster.request.get("Configurations") or ()), *of_master]
         self._cluster.files.make(spark, asked, self._cluster.release_label)
+        if self._cluster.steps or self._cluster.request.get("BootstrapActions"):
+            self._cluster.runner.prepare()
         self._cluster.wait_for(
             lambda: bool(self._cluster.steps) or self._cluster.is_ending or not self._cluster.auto_terminate,
             FIRST_STEP_SECONDS,
         )
 
     def _wait_for_spark(self) -> ClusterSpark | None:
-        """Return the session's Spark once it is known; None if the cluster is ended before that."""
+        """Return its Spark once it is known; None if the cluster is ended before that."""
         found: Future[ClusterSpark] = Future()
 
         def wait() -> None:

@@ -25,6 +25,11 @@ class ClusterSpark:
     :param environ: the environment of the session's owner, the session's AWS among it.
     :param jar_cache: the directory of the cache for jars of packages.
     :param repositories: roots of Maven repositories to use in the place of Maven Central.
+    :param package: the directory of this package.
+    :param program: what runs a module of this package that its name is appended to, and the module's arguments.
+    :param image: what the container is made of that it is in; empty on this machine.
+    :param connect_ports: those that servers of sessions may listen on; none for whichever the kernel picks.
+    :param pip_hint: what to say when pip fails; empty for nothing.
     """
 
     home: str
@@ -38,6 +43,11 @@ class ClusterSpark:
     environ: dict[str, str] = field(repr=False)
     jar_cache: str
     repositories: list[str]
+    package: str
+    program: list[str]
+    image: str = ""
+    connect_ports: list[int] = field(default_factory=list)
+    pip_hint: str = ""
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> ClusterSpark:

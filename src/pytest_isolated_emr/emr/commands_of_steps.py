@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pytest_isolated_emr.emr import objects
-from pytest_isolated_emr.emr.programs import is_hadoop_streaming, is_s3_dist_cp, program_of
+from pytest_isolated_emr.emr.programs import is_hadoop_streaming, is_s3_dist_cp
 from pytest_isolated_emr.emr.steps import Step
 
 _COMMAND_RUNNER = re.compile(r"(.*/)?command-runner\.jar")
@@ -25,12 +25,12 @@ class NotRunnable(Exception):
     """A step that cannot even be started; the text is what its log says."""
 
 
-def command_of_step(step: Step, directory: Path, programs: Path) -> list[str]:
+def command_of_step(step: Step, directory: Path, program_of: Callable[[str], str]) -> list[str]:
     """Return what a step runs.
 
     :param step: the step.
     :param directory: its working directory, for what is fetched.
-    :param programs: the cluster's programs.
+    :param program_of: returns what the first word of a command means on the cluster.
     :raises NotRunnable: its jar or script is not there.
     """
     if _COMMAND_RUNNER.fullmatch(step.jar):
@@ -38,7 +38,7 @@ def command_of_step(step: Step, directory: Path, programs: Path) -> list[str]:
             raise NotRunnable(
                 'Exception in thread "main" java.lang.RuntimeException: command-runner.jar needs a command'
             )
-        return [program_of(step.args[0], programs), *step.args[1:]]
+        return [program_of(step.args[0]), *step.args[1:]]
     if _SCRIPT_RUNNER.fullmatch(step.jar):
         if not step.args:
             raise NotRunnable(

@@ -37,9 +37,14 @@ class SessionLink:
         """The connection to the keeper."""
         return ConcurrentKeeperClient(self._directory)
 
-    def spark(self) -> ClusterSpark:
-        """Wait for the description of the session's Spark."""
-        return ClusterSpark.from_message(self.keeper.request("spark")["spark"])
+    def spark(self, cluster_id: str, *, has_sessions: bool) -> ClusterSpark:
+        """Wait for the description of a cluster's Spark.
+
+        :param cluster_id: the cluster.
+        :param has_sessions: whether it may have Spark Connect sessions.
+        """
+        reply = self.keeper.request("spark", cluster=cluster_id, has_sessions=has_sessions)
+        return ClusterSpark.from_message(reply["spark"])
 
     def files(self, cluster_id: str) -> ClusterFiles:
         """Return the directory of a cluster.
@@ -80,7 +85,8 @@ class EmrBackend(ElasticMapReduceBackend):  # type: ignore[misc]
         # moto shows a cluster from the first line of its making on.
         with _making:
             made = Cluster(self, request, files=session.files, runner=session.runner)
-        life = ClusterLife(made, session.spark)
+        has_sessions = bool(request.get("SessionEnabled"))
+        life = ClusterLife(made, lambda: session.spark(made.id, has_sessions=has_sessions))
         threading.Thread(target=life.run, name=made.id, daemon=True).start()
         return made
 

@@ -7,10 +7,13 @@ are not here: each of these says so, and what to do.
 from __future__ import annotations
 
 import shlex
-import sys
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-#: The module below ``emr.commands`` that stands for a program.
+from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
+
+_MODULES = "pytest_isolated_emr.emr.commands"
+#: The module below that stands for a program.
 COMMANDS = {
     "spark-submit": "spark_submit",
     "spark-sql": "spark_sql",
@@ -42,7 +45,7 @@ _SPARK_INSTEAD = "of EMR's applications Spark alone is; write it for spark-sql o
 _NOT_A_CLUSTER = "of EMR's applications Spark alone is; keep its tests off the local backend"
 #: Programs that are not here unless the machine has them, and what to do.
 ABSENT = {
-    "aws": "install the AWS command line where the tests run: pip install awscli",
+    "aws": "install the AWS command line where the tests run, or in their image: pip install awscli",
     "beeline": _SPARK_INSTEAD,
     "emrfs": "S3 is consistent by itself; leave the command out",
     "flink": _NOT_A_CLUSTER,
@@ -81,23 +84,23 @@ _DIRECTORIES = frozenset(
 _S3_DIST_CP_JAR = ("s3-dist-cp.jar", "emr-s3distcp-1.0.jar")
 
 
-def make_programs(directory: Path, absent: Path, python: str) -> None:
+def make_programs(directory: Path, absent: Path, spark: ClusterSpark) -> None:
     """Write the programs.
 
     :param directory: a new directory, for the first place on PATH.
     :param absent: a new directory, for the last place: whatever the machine has comes before.
-    :param python: the interpreter that ``python3`` is.
+    :param spark: says what runs them, and the interpreter that ``python3`` is.
     """
     directory.mkdir(mode=0o700)
     absent.mkdir(mode=0o700)
-    ours = shlex.quote(sys.executable)
+    ours, python = shlex.join(spark.program), shlex.quote(spark.python)
     for name, module in COMMANDS.items():
-        _write(directory / name, f'exec {ours} -m pytest_isolated_emr.emr.commands.{module} "$@"')
+        _write(directory / name, f'exec {ours} {_MODULES}.{module} "$@"')
     # Links would not do: an interpreter of a virtual environment knows it by its own place.
     for name in ("python3", "python"):
-        _write(directory / name, f'exec {shlex.quote(python)} "$@"')
+        _write(directory / name, f'exec {python} "$@"')
     for name in ("pip3", "pip"):
-        _write(directory / name, f'exec {shlex.quote(python)} -m pip "$@"')
+        _write(directory / name, _pip(python, spark.pip_hint))
     for name, why in WITHOUT_EFFECT.items():
         _write(directory / name, f'echo "isolated-emr: {name} $*:" {shlex.quote(why)} >&2')
     for name, advice in ABSENT.items():
@@ -106,18 +109,19 @@ def make_programs(directory: Path, absent: Path, python: str) -> None:
         )
 
 
-def program_of(word: str, directory: Path) -> str:
+def program_of(word: str, directory: Path, *, is_there: Callable[[str], bool]) -> str:
     """Return what the first word of a command means here: an absolute path may be one of EMR's instances.
 
     :param word: such as ``/usr/bin/spark-submit``.
     :param directory: the cluster's programs.
+    :param is_there: tells whether a command of the cluster would find an absolute path.
     """
     path = PurePosixPath(word)
     if str(path.parent) not in _DIRECTORIES:
         return word
     if (directory / path.name).is_file():
         return str(directory / path.name)
-    return word if Path(word).exists() else path.name
+    return word if is_there(word) else path.name
 
 
 def is_s3_dist_cp(jar: str) -> bool:
@@ -135,6 +139,15 @@ def is_hadoop_streaming(jar: str) -> bool:
     """
     name = PurePosixPath(jar).name
     return name.startswith("hadoop-streaming") and name.endswith(".jar")
+
+
+def _pip(python: str, hint: str) -> str:
+    pip = f'{python} -m pip "$@"'
+    return (
+        f"{pip} || {{ code=$?; echo {shlex.quote(f'isolated-emr: {hint}')} >&2; exit $code; }}"
+        if hint
+        else f"exec {pip}"
+    )
 
 
 def _write(program: Path, script: str) -> None:

@@ -51,7 +51,7 @@ class Runner:
             controller.warn(note)
         started = time.monotonic()
         try:
-            command = command_of_step(step, directory, self._files.programs)
+            command = command_of_step(step, directory, self._files.program_of)
         except NotRunnable as error:
             (logs / "stdout").touch()
             (logs / "stderr").write_text(f"{error}\n", encoding="utf-8")
@@ -126,6 +126,10 @@ class Runner:
         return SessionServer(
             self._keeper, self._cluster_id, self._files, uploads, session_id=session_id, asked=settings
         )
+
+    def prepare(self) -> None:
+        """Have made what the cluster's commands run in, before the first of them; return at once."""
+        self._keeper.request("prepare_cluster", cluster=self._cluster_id)
 
     def end(self) -> None:
         """End all that the cluster's commands started."""

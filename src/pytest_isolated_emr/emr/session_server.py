@@ -67,6 +67,7 @@ class SessionServer:
         self._name = f"session {session_id}"
         self._directory = files.path / "sessions" / session_id
         self._key = tokens.new_key()
+        self._port: int | None = None
         #: How it ended, for its clients; empty while it has not.
         self.end_reason = ""
 
@@ -108,9 +109,12 @@ class SessionServer:
 
     @property
     def address(self) -> str | None:
-        """Where it listens, as host and port; None before it does."""
-        port = _read(self._directory / "port")
-        return f"127.0.0.1:{port}" if port else None
+        """Where clients reach it, as host and port; None before it listens."""
+        own = _read(self._directory / "port")
+        if self._port is None and own:
+            reply = self._keeper.request("session_port", cluster=self._cluster_id, port=int(own))
+            self._port = reply["port"]
+        return f"127.0.0.1:{self._port}" if self._port else None
 
     def activity(self) -> Activity | None:
         """Return whether calls are under way; None if there was none yet."""
@@ -137,10 +141,12 @@ def _end_reason(reply: dict[str, Any], stderr: Path) -> str:
     if "not_started" in reply:
         return f"The Spark Connect server could not be started: {reply['not_started']}"
     returncode: int = reply["returncode"]
-    if returncode < 0:
-        return f"The Spark Connect server was ended by signal {-returncode}."
     text = stderr.read_text(encoding="utf-8", errors="replace")[-_TAIL:]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if returncode < 0:
+        # Of a container's end, say.
+        known = [line for line in lines if line.startswith("isolated-emr: Error: ")]
+        return " ".join([f"The Spark Connect server was ended by signal {-returncode}.", *known])
     reasons = [line for line in lines if line.startswith(("Exception in thread", "Caused by:", "IE"))]
     # Java's own complaints about its options take several lines.
     words = reasons[-1] if reasons else " ".join(lines[-3:])

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.backends.base import Backend, CommandRequest
+from pytest_isolated_emr.backends.base import Backend, ClusterRequest, CommandRequest, VisibleFiles
+from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.keeper import messages
 from pytest_isolated_emr.keeper.messages import Message
 
@@ -26,16 +27,19 @@ class ClusterService:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._spark: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._spark: asyncio.Future[tuple[ClusterSpark, VisibleFiles]] = (
+            asyncio.get_running_loop().create_future()
+        )
         self._clusters: set[str] = set()
 
-    def offer_spark(self, spark: Message) -> None:
+    def offer_spark(self, spark: ClusterSpark, files: VisibleFiles) -> None:
         """Take over what the owner of the session says of its Spark; clusters wait for it.
 
-        :param spark: see :class:`~pytest_isolated_emr.emr.cluster_spark.ClusterSpark`.
+        :param spark: the Spark, as it is on this machine.
+        :param files: what clusters are to see of this machine, where they do not see all.
         """
         if not self._spark.done():
-            self._spark.set_result(spark)
+            self._spark.set_result((spark, files))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer requests, many at once, until the endpoint's end; then end what its clusters run."""
@@ -65,7 +69,17 @@ class ClusterService:
     async def _answer(self, request: Message) -> dict[str, Any]:
         match request["op"]:
             case "spark":
-                return {"spark": await asyncio.shield(self._spark)}
+                spark, files = await asyncio.shield(self._spark)
+                self._clusters.add(request["cluster"])
+                described = await self._backend.begin_cluster(
+                    ClusterRequest(request["cluster"], request["has_sessions"], spark, files)
+                )
+                return {"spark": described.to_message()}
+            case "prepare_cluster":
+                await self._backend.prepare_cluster(request["cluster"])
+                return {}
+            case "session_port":
+                return {"port": await self._backend.session_port(request["cluster"], request["port"])}
             case "run_command":
                 self._clusters.add(request["cluster"])
                 try:

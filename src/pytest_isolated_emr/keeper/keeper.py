@@ -20,6 +20,7 @@ from pytest_isolated_emr.aws.credentials import SessionCredentials
 from pytest_isolated_emr.aws.endpoint_process import EndpointProcess
 from pytest_isolated_emr.backends import BACKENDS, REMOVERS
 from pytest_isolated_emr.backends.base import Backend, BackendContext, SparkRequest, VisibleFiles
+from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.keeper import messages, teardown
 from pytest_isolated_emr.keeper.clusters import ClusterService
 from pytest_isolated_emr.keeper.messages import ENDPOINT, Message
@@ -243,7 +244,8 @@ class Keeper:
                 return {"problems": await self._backend.end_worker(worker)}
             case "offer_spark":
                 assert self._clusters is not None
-                self._clusters.offer_spark(request["spark"])
+                files = VisibleFiles.from_message(request["files"])
+                self._clusters.offer_spark(ClusterSpark.from_message(request["spark"]), files)
                 return {}
             case "adopt":
                 self._adopt(request["pid"])

@@ -51,9 +51,26 @@ def find_spark(environ: Mapping[str, str] | None = None) -> SparkInstallation:
     """
     environ = os.environ if environ is None else environ
     package = _pyspark_directory()
-    home = Path(environ["SPARK_HOME"]) if environ.get("SPARK_HOME") else package
+    if not environ.get("SPARK_HOME"):
+        return spark_at(package, or_version=_pyspark_version(package))
+    return spark_at(
+        Path(environ["SPARK_HOME"]), or_version=_pyspark_version(package), named_by=" (SPARK_HOME is set)"
+    )
+
+
+def spark_at(
+    home: Path, *, or_version: str = "of an unknown version", named_by: str = ""
+) -> SparkInstallation:
+    """Return the Spark of a directory.
+
+    :param home: the directory.
+    :param or_version: its version where no jar says so.
+    :param named_by: for the error, who names the directory.
+    :raises PysparkNotFound: there is no Spark.
+    :raises UnsupportedSpark: it is older than 3.5, or 5 and newer.
+    """
     jars_dir = home / "jars"
-    version = _version_of_jar(jars_dir, "spark-core_*") or _pyspark_version(package)
+    version = _version_of_jar(jars_dir, "spark-core_*") or or_version
     if not _supported(version):
         raise UnsupportedSpark(
             f"Spark {version} is not supported: it has to be 3.5 or 4.",
@@ -64,8 +81,7 @@ def find_spark(environ: Mapping[str, str] | None = None) -> SparkInstallation:
     if hadoop_version is None:
         raise PysparkNotFound(
             "There is no whole Spark where one was expected.",
-            checked=f"{jars_dir} has no hadoop-client-api jar"
-            + (" (SPARK_HOME is set)" if environ.get("SPARK_HOME") else ""),
+            checked=f"{jars_dir} has no hadoop-client-api jar{named_by}",
             cure=f"unset SPARK_HOME, or let it name a Spark built with Hadoop 3; {_CURE}",
         )
     return SparkInstallation(home, version, hadoop_version, jars_dir)

@@ -151,6 +151,8 @@ class SparkWiring:
             environ=dict(environ),
             jar_cache=str(self.jar_cache),
             repositories=list(self._settings.repositories),
+            package=str(Path(__file__).parents[1]),
+            program=[sys.executable, "-m"],
         )
 
     def for_jvm(

@@ -10,6 +10,7 @@ import boto3
 import psutil
 import pytest
 from botocore.exceptions import ClientError
+from processes import assert_gone, process_of
 
 emr = boto3.client("emr")
 ENDED = ("COMPLETED", "CANCELLED", "FAILED", "INTERRUPTED")
@@ -43,13 +44,6 @@ def written(path):
         assert time.monotonic() < deadline, f"nothing in {path}"
         time.sleep(0.02)
     return [int(number) for number in path.read_text().split()]
-
-
-def assert_gone(pid):
-    deadline = time.monotonic() + 30
-    while psutil.pid_exists(pid):
-        assert time.monotonic() < deadline, f"{pid} still runs"
-        time.sleep(0.02)
 
 
 class Peak:
@@ -104,6 +98,7 @@ def test_a_step_that_forks_and_hangs(make_cluster, tmp_path, option):
     script = f"cd {tmp_path}; setsid bash -c '{child.replace(chr(39), chr(34))}' & wait"
     step = emr.add_job_flow_steps(JobFlowId=cluster, Steps=[bash(script)])["StepIds"][0]
     pids = written(tmp_path / "PIDS")
+    assert all(process_of(cluster, pid) is not None for pid in pids)
     if option == "TERMINATE_PROCESS":
         emr.cancel_steps(ClusterId=cluster, StepIds=[step], StepCancellationOption=option)
         assert until(lambda: step_status(cluster, step), *ENDED)["State"] == "CANCELLED"
@@ -112,7 +107,7 @@ def test_a_step_that_forks_and_hangs(make_cluster, tmp_path, option):
         emr.terminate_job_flows(JobFlowIds=[cluster])
         until(lambda: cluster_status(cluster), "TERMINATED")
     for pid in pids:
-        assert_gone(pid)
+        assert_gone(cluster, pid)
 
 
 @pytest.mark.parametrize("number", [9, 11, 15])

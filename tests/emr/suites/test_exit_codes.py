@@ -45,7 +45,12 @@ def test_a_step_ends_as_spark_submit_does(run_step, s3, scratch, tmp_path, job, 
     script = tmp_path / "job.py"
     script.write_text(job)
     s3.upload_file(str(script), scratch.bucket, f"{scratch.prefix}/job.py")
-    raw = subprocess.run([SUBMIT, script], capture_output=True, text=True, check=False, cwd=tmp_path)
+    # With a Spark elsewhere, PySpark in this process is Spark Connect's.
+    remote = ("SPARK_CONNECT_MODE_ENABLED", "SPARK_REMOTE")
+    environ = {name: value for name, value in os.environ.items() if name not in remote}
+    raw = subprocess.run(
+        [SUBMIT, script], env=environ, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
     step = run_step("spark-submit", f"{scratch}/job.py", check=False)
 
     controller = (step.log / "controller").read_text()

@@ -1,13 +1,13 @@
 """Clusters and steps through boto3 alone, as user code has them; no step needs Spark."""
 
 import gzip
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from processes import assert_gone, process_of
 
 emr = boto3.client("emr")
 ENDED = ("COMPLETED", "CANCELLED", "FAILED", "INTERRUPTED")
@@ -179,6 +179,7 @@ def test_cancelling_a_running_step_and_a_pending_one(cluster, marks, option):
         JobFlowId=cluster, Steps=[bash(f"echo $$ > {marks}/pid; sleep 1000 & wait"), bash("true")]
     )["StepIds"]
     pid = written(marks / "pid")
+    assert process_of(cluster, pid) is not None
     unknown = "s-UNKNOWN"
     answer = emr.cancel_steps(
         ClusterId=cluster, StepIds=[pending, running, unknown], StepCancellationOption=option
@@ -187,18 +188,7 @@ def test_cancelling_a_running_step_and_a_pending_one(cluster, marks, option):
     for step in (pending, running):
         assert end_of_step(cluster, step)["State"] == "CANCELLED"
     assert step_status(cluster, running)["StateChangeReason"] == {}
-    assert_gone(pid)
-
-
-def assert_gone(pid):
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        assert time.monotonic() < deadline, f"{pid} still runs"
-        time.sleep(0.02)
+    assert_gone(cluster, pid)
 
 
 def test_what_concurrent_steps_may_not_say():
@@ -215,10 +205,10 @@ def test_no_process_outlives_its_cluster(marks):
     )["StepIds"][0]
     assert end_of_step(made, step)["State"] == "COMPLETED"
     pid = int((marks / "pid").read_text())
-    os.kill(pid, 0)
+    assert process_of(made, pid) is not None
     emr.terminate_job_flows(JobFlowIds=[made])
     assert end_of_cluster(made)["StateChangeReason"]["Code"] == "USER_REQUEST"
-    assert_gone(pid)
+    assert_gone(made, pid)
 
 
 def test_a_step_that_is_killed_by_a_signal_has_failed(cluster):
@@ -311,9 +301,10 @@ def test_a_bootstrap_action_that_never_ends_ends_with_its_cluster(s3, scratch):
     made = start(BootstrapActions=[hang])
     until(lambda: cluster_status(made), "BOOTSTRAPPING")
     running = written(pid)
+    assert process_of(made, running) is not None
     emr.terminate_job_flows(JobFlowIds=[made])
     assert end_of_cluster(made)["State"] == "TERMINATED"
-    assert_gone(running)
+    assert_gone(made, running)
 
 
 def test_termination_protection(cluster):

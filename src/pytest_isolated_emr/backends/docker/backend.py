@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.backends.base import BackendContext, CommandRequest, SparkRequest, VisibleFiles
+from pytest_isolated_emr.backends.base import BackendContext, ClusterRequest, CommandRequest, SparkRequest
 from pytest_isolated_emr.backends.docker.cluster_containers import ClusterContainers
+from pytest_isolated_emr.backends.docker.cluster_translation import in_container
 from pytest_isolated_emr.backends.docker.container import Container, ContainerSettings, Mounts
 from pytest_isolated_emr.backends.docker.engine import Engine
 from pytest_isolated_emr.backends.docker.images import Image, Pull
 from pytest_isolated_emr.backends.docker.network import SessionNetwork
 from pytest_isolated_emr.backends.docker.options import DockerOptions
+from pytest_isolated_emr.backends.docker.program_libraries import program_libraries
 from pytest_isolated_emr.backends.docker.spark_container import Place, SparkContainer
 from pytest_isolated_emr.emr.cluster_directory import directory_of
+from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.lifecycle.private_files import write_private
 
 # How often the client hears how far a pull is.
@@ -39,12 +43,10 @@ class DockerBackend:
         self._pull: tuple[Pull, asyncio.Task[None]] | None = None
         self._engine: Engine | None = None
         self._network: SessionNetwork | None = None
-        self._files = VisibleFiles()
         self._workers = 1
+        self._found: dict[str, Any] = {}
         self._clusters = ClusterContainers(
-            lambda role: self._make_container(role, self._workers),
-            self._mounts_of_cluster,
-            lambda: self._urls,
+            lambda role: self._make_container(role, self._workers), self._mounts_of_cluster
         )
 
     async def open(self) -> str | None:
@@ -92,7 +94,7 @@ class DockerBackend:
         workers = int(request.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
         role = f"spark-{worker}-{self._started}"
         container = self._make_container(role, workers)
-        self._files, self._workers = request.files, workers
+        self._workers = workers
         log = context.directory / "logs" / f"spark-{worker}.log"
         client = (self._options.python, self._options.spark)
         self._sparks[worker] = SparkContainer(
@@ -122,9 +124,28 @@ class DockerBackend:
         spark = self._sparks.pop(worker, None)
         return [] if spark is None else await spark.end()
 
+    async def begin_cluster(self, request: ClusterRequest) -> ClusterSpark:
+        """Take over that there is a cluster, and return its Spark as its container has it.
+
+        What the image has, a worker's Spark has found out by now; else the first cluster's own container tells.
+        """
+        image = await self._image_there()
+        self._clusters.begin(request)
+        if not self._found:
+            of_sparks = (spark.found for spark in self._sparks.values() if spark.found)
+            self._found = next(of_sparks, {}) or await self._clusters.look(request.cluster)
+        return in_container(request, image, self._found, self._urls, is_open=self._options.is_open)
+
+    async def prepare_cluster(self, cluster: str) -> None:
+        """Begin to start a cluster's container."""
+        self._clusters.prepare(cluster)
+
+    async def session_port(self, cluster: str, port: int) -> int | None:
+        """Return the port of 127.0.0.1 that leads to one of a cluster's container."""
+        return await self._clusters.published(cluster, port)
+
     async def run_command(self, request: CommandRequest) -> int:
         """Run a command of a cluster in its container, and return its exit code, negative for a signal."""
-        await self._image_there()
         return await self._clusters.run(request)
 
     async def signal_command(self, cluster: str, name: str, number: int) -> bool:
@@ -162,13 +183,18 @@ class DockerBackend:
         settings = self._container_settings(engine, workers)
         return Container(engine, network, context.journal, context.run_id, role, settings)
 
-    def _mounts_of_cluster(self, cluster: str) -> Mounts:
+    def _mounts_of_cluster(self, request: ClusterRequest) -> Mounts:
         """Return what a cluster's container sees: what the tests' Spark sees, and the cluster's directory."""
         assert self._image is not None
-        packages = () if self._image.spark_home else self._files.packages
+        files, session = request.files, self._context.directory
+        packages = () if self._image.spark_home else (*files.packages, Path(request.spark.home))
+        directory = directory_of(session, request.cluster)
+        # It may be started before anything is in it.
+        directory.mkdir(mode=0o700, exist_ok=True)
         return Mounts(
-            read_only=(*self._files.read_only, *packages),
-            writable=(*self._files.writable, directory_of(self._context.directory, cluster)),
+            read_only=(*files.read_only, *packages),
+            writable=(*files.writable, directory),
+            elsewhere=program_libraries(),
         )
 
     def _connected(self) -> tuple[Engine, SessionNetwork]:

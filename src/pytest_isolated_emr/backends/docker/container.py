@@ -65,15 +65,20 @@ class Mounts:
 
     :param read_only: those that it can read.
     :param writable: those that it can write too.
+    :param elsewhere: those that it can read by another path, and that path.
     """
 
     read_only: Sequence[Path] = field(default=())
     writable: Sequence[Path] = field(default=())
+    elsewhere: Mapping[Path, str] = field(default_factory=dict)
 
     def for_engine(self) -> dict[str, dict[str, str]]:
         """Return them as the engine takes them; what does not exist is left out, or the engine would make it."""
         modes = dict.fromkeys(self.read_only, "ro") | dict.fromkeys(self.writable, "rw")
-        return {str(path): {"bind": str(path), "mode": mode} for path, mode in modes.items() if path.exists()}
+        found = {
+            str(path): {"bind": str(path), "mode": mode} for path, mode in modes.items() if path.exists()
+        }
+        return found | {str(path): {"bind": there, "mode": "ro"} for path, there in self.elsewhere.items()}
 
 
 class Container:

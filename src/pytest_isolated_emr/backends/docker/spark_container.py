@@ -70,6 +70,8 @@ class SparkContainer:
         self._server: asyncio.Task[int] | None = None
         self._exit = ""
         self._kills = 0
+        #: What the image has, once that is known.
+        self.found: dict[str, Any] = {}
         self.gateway = asyncio.create_task(self._launch())
         # Nobody may ever ask for it; then its failure is nobody's either.
         self.gateway.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -109,6 +111,7 @@ class SparkContainer:
         await self._container.start(mounts, [connect.CONTAINER_PORT])
         found = await self._container.look()
         self._check(found)
+        self.found = found
         python_path = ":".join(map(str, (_WORKER_PATH, *files.python_path, *packages[:-1])))
         server = {
             "spark_home": self._image.spark_home or str(self._request.spark_home),

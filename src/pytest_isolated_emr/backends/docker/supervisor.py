@@ -96,6 +96,7 @@ def look() -> dict[str, Any]:
     return {
         "python": list(sys.version_info[:2]),
         "python_executable": sys.executable,
+        "path": os.environ.get("PATH", os.defpath),
         "java": os.path.realpath(java) if java else "",
         "spark_home": home if jars else "",
         "spark": _version(jars, r"spark-core_.*?-(\d.*)\.jar"),

@@ -25,7 +25,9 @@ def main() -> None:
         os.environ[name] = value
     if arguments:
         try:
-            os.execvp(program_of(arguments[0], Path(os.environ[DIRECTORY_VARIABLE], "bin")), arguments)
+            programs = Path(os.environ[DIRECTORY_VARIABLE], "bin")
+            program = program_of(arguments[0], programs, is_there=lambda path: Path(path).exists())
+            os.execvp(program, arguments)
         except OSError as error:
             sys.exit(f"sudo: {arguments[0]}: {error.strerror}")
 

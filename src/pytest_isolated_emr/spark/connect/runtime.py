@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -57,6 +58,8 @@ _OF_CLUSTERS = (
     "spark.yarn.",
 )
 
+
+_OF_THIS_MACHINE = re.compile(r"sc://(127\.0\.0\.1|localhost)[:/]")
 
 #: How a client of Spark Connect tries again what failed on the way, in milliseconds.
 _RETRIES = {"max_retries": 3, "backoff_multiplier": 2, "initial_backoff": 100, "max_backoff": 1000}
@@ -278,7 +281,9 @@ class ConnectRuntime:
             self._know(session)
 
         def create(builder: Any) -> Any:
-            if builder._channel_builder is not None or builder._options.get("spark.remote") != self._url:
+            # An address of this machine is that of a session on a cluster of the private EMR.
+            is_ours = _OF_THIS_MACHINE.match(builder._options.get("spark.remote", ""))
+            if builder._channel_builder is not None or not is_ours:
                 self._left_out("spark.remote")
                 builder._channel_builder = None
                 builder._options["spark.remote"] = self._url
