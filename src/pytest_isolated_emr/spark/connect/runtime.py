@@ -59,7 +59,8 @@ _OF_CLUSTERS = (
 )
 
 
-_OF_THIS_MACHINE = re.compile(r"sc://(127\.0\.0\.1|localhost)[:/]")
+#: The address of a session on a cluster of the private EMR, with its token.
+_OF_PRIVATE_EMR = re.compile(r"sc://127\.0\.0\.1:\d+/;.*\bx-aws-proxy-auth=v2\.local\.")
 
 #: How a client of Spark Connect tries again what failed on the way, in milliseconds.
 _RETRIES = {"max_retries": 3, "backoff_multiplier": 2, "initial_backoff": 100, "max_backoff": 1000}
@@ -281,8 +282,7 @@ class ConnectRuntime:
             self._know(session)
 
         def create(builder: Any) -> Any:
-            # An address of this machine is that of a session on a cluster of the private EMR.
-            is_ours = _OF_THIS_MACHINE.match(builder._options.get("spark.remote", ""))
+            is_ours = _OF_PRIVATE_EMR.match(builder._options.get("spark.remote", ""))
             if builder._channel_builder is not None or not is_ours:
                 self._left_out("spark.remote")
                 builder._channel_builder = None
