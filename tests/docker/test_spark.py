@@ -126,6 +126,7 @@ def test_what_a_test_leaves_the_next_does_not_see(project, run_pytest):
 NOT_THERE = """
 import pytest
 from pyspark import SparkContext
+from pyspark.sql import SparkSession
 
 @pytest.mark.parametrize("what", [
     lambda spark: spark.sparkContext,
@@ -139,6 +140,7 @@ def test_it_says_so(spark, what):
     assert "does not exist over Spark Connect" in str(caught.value)
 
 def test_libraries_can_ask(spark):
+    assert not isinstance(spark, SparkSession)
     assert not hasattr(spark, "sparkContext")
     assert not hasattr(spark.range(2), "rdd")
 """
@@ -222,6 +224,20 @@ def test_a_process_of_its_own_shares_the_server(own):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "3", done.stderr
 
+class Job:
+    # It keeps its session.
+    session = None
+
+    def run(self):
+        Job.session = Job.session or SparkSession.builder.getOrCreate()
+        return Job.session
+
+def test_a_session_that_a_job_keeps(spark):
+    assert Job().run() is spark
+
+def test_is_stopped_with_its_test(spark):
+    assert Job().run().is_stopped
+
 def test_another_server_is_not_reached():
     from pyspark.sql.connect.session import SparkSession as Remote
     for builder in (SparkSession.builder, Remote.builder):
@@ -232,7 +248,7 @@ def test_another_server_is_not_reached():
 def test_settings_of_the_suite(project, run_pytest):
     (project / "test_it.py").write_text(SETTINGS)
     finished = run_pytest(*ON_DOCKER, "-p", "no:spark")
-    finished.assert_passed(5)
+    finished.assert_passed(7)
     for words in (
         "spark.hadoop.fs.s3a.endpoint: set by the suite, left out",
         "spark.remote: set by the suite, left out",
@@ -261,3 +277,15 @@ def test_a_machine_without_java(project, home, run_pytest, tmp_path):
     finished.assert_passed(1)
     assert "compiling" in finished.output
     assert list((home / "jars").glob("connect-*[0-9a-f]"))
+
+
+def test_pytest_spark(project, run_pytest):
+    with (project / "pytest.ini").open("a") as ini:
+        ini.write("spark_options =\n    spark.sql.session.timeZone: Asia/Tokyo\n")
+    (project / "test_it.py").write_text(
+        "def test_it(spark_session):\n"
+        "    assert spark_session.range(3).count() == 3\n"
+        "    assert spark_session.conf.get('spark.sql.session.timeZone') == 'Asia/Tokyo'\n"
+        "    assert spark_session.conf.get('spark.sql.catalogImplementation') == 'in-memory'\n"
+    )
+    run_pytest(*ON_DOCKER).assert_passed(1)

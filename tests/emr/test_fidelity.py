@@ -1,4 +1,4 @@
-"""No row of the tables beside Amazon's EMR is without a test, and each test that a row names exists."""
+"""No row of the tables beside Amazon's EMR, and beside `local`, is without a test, and each test that a row names exists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs"
 #: Names of tests, and of classes of them, by file; suites and clients' projects among them, which may share a name.
 TESTS: dict[str, set[str]] = {}
-for path in HERE.rglob("test_*.py"):
+for path in HERE.parent.rglob("test_*.py"):
     found = re.findall(r"^ *(?:def (test_\w+)\(|class (Test\w+)[(:])", path.read_text(encoding="utf-8"), re.M)
     TESTS.setdefault(path.name, set()).update("".join(names) for names in found)
 
