@@ -15,17 +15,23 @@ from pytest_isolated_emr import errors
 from pytest_isolated_emr.backend_options import backend_options
 from pytest_isolated_emr.lifecycle.processes import RUN_ID_VARIABLE
 from pytest_isolated_emr.session import Session
-from pytest_isolated_emr.settings import BACKENDS, Settings, default_region
+from pytest_isolated_emr.settings import Settings, default_region
 from pytest_isolated_emr.spark.wiring import SparkWiring
 
 # As a shell has it: https://pubs.opengroup.org/onlinepubs/9699919799/utilities/V3_chap02.html#tag_18_08_02
 _NOT_FOUND = 127
+# Another would need to know what of the machine the command's Spark is to see.
+_BACKENDS = ("local",)
 _SIGNAL_BASE = 128
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True})
 @click.option(
-    "--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True, help="Where Spark runs."
+    "--backend",
+    type=click.Choice(_BACKENDS),
+    default=_BACKENDS[0],
+    show_default=True,
+    help="Where Spark runs.",
 )
 @click.option("--region", default=None, help="The AWS region that clients see. Default: as for pytest.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)

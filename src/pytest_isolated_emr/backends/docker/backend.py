@@ -208,16 +208,23 @@ class DockerBackend:
         return self._image
 
     def _container_settings(self, engine: Engine, workers: int) -> ContainerSettings:
-        passwd = self._context.directory / "passwd"
-        if not passwd.exists():
-            # Java and Hadoop want a name for the user: without one Hadoop's login fails.
-            uid, gid = engine.user.split(":")
-            lines = ["root:x:0:0:root:/root:/bin/sh", f"hadoop:x:{uid}:{gid}:hadoop:/tmp:/bin/sh"]
-            write_private(passwd, "\n".join([*lines, ""]).encode())
         return ContainerSettings(
             image=self._options.image,
             memory=self._options.memory_on(engine, workers),
             cpus=self._options.cpus_on(engine, workers),
             python=self._options.python,
-            passwd=passwd,
+            accounts=self._accounts(engine),
         )
+
+    def _accounts(self, engine: Engine) -> dict[str, Path]:
+        """Return files that give a container's user a name and a group: without them Hadoop's login fails."""
+        uid, gid = engine.user.split(":")
+        contents = {
+            "/etc/passwd": f"root:x:0:0:root:/root:/bin/sh\nhadoop:x:{uid}:{gid}:hadoop:/tmp:/bin/sh\n",
+            "/etc/group": f"root:x:0:\nhadoop:x:{gid}:\n",
+        }
+        files = {place: self._context.directory / Path(place).name for place in contents}
+        for place, file in files.items():
+            if not file.exists():
+                write_private(file, contents[place].encode())
+        return files

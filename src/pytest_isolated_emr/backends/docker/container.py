@@ -49,14 +49,14 @@ class ContainerSettings:
     :param memory: the most that one may take, in bytes.
     :param cpus: how many cores one may use.
     :param python: the minor version that is wanted of its Python, such as ``3.11``.
-    :param passwd: a file in the format of ``/etc/passwd`` that names the user it runs as.
+    :param accounts: files that take the place of ``/etc/passwd`` and the like, by their paths in a container.
     """
 
     image: str
     memory: int
     cpus: float
     python: str
-    passwd: Path
+    accounts: Mapping[str, Path]
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,8 @@ class Container:
             for source, mount in mounts.for_engine().items():
                 container.with_volume_mapping(source, mount["bind"], mount["mode"])
             container.with_volume_mapping(str(_PACKAGE), f"{PACKAGE_ROOT}/{_PACKAGE.name}", "ro")
-            container.with_volume_mapping(str(settings.passwd), "/etc/passwd", "ro")
+            for place, file in settings.accounts.items():
+                container.with_volume_mapping(str(file), place, "ro")
             container.start()
             return container.get_wrapped_container()
 
