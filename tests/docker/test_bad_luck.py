@@ -16,6 +16,7 @@ from docker.errors import DockerException, ImageNotFound
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.docker.engine import engine_errors
 from tests.docker.engine_proxy import EngineProxy, refusal
+from tests.docker.registry import Registry
 from tests.engine import BACKENDS, IMAGE, containers_of, engine, things_of
 
 EXIT_NO_ENVIRONMENT = 75
@@ -115,6 +116,30 @@ def test_an_image_that_is_nowhere(suite, run_pytest, home):
     arguments = (*ON_DOCKER[:-1], "--isolated-emr-image=127.0.0.1:1/no/such:image")
     assert_refused(run_pytest(*arguments), "IE506", "127.0.0.1:1/no/such:image", "isolated-emr image build")
     assert list((home / "sessions").glob("*")) == []
+
+
+def test_a_pull_shows_how_far_it_is(suite, start_pytest):
+    registry = Registry(4_000_000)
+    name = f"{registry.address}/isolated-emr-test/pulled:{os.getpid()}"
+    process = start_pytest(*ON_DOCKER[:-1], f"--isolated-emr-image={name}")
+    try:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            # The engine says more than once how far it is; half of it stays away until then.
+            if re.search(r"pulling .*: \d of 4 MB", line):
+                registry.go_on.set()
+        output = "".join(lines)
+        # It was pulled, and there is nothing in it to start.
+        assert registry.go_on.is_set(), output
+        assert engine().images.get(name)
+        assert process.wait() == 1
+        assert "IE505" in output, output
+        assert "1 error" in output
+    finally:
+        registry.close()
+        with contextlib.suppress(ImageNotFound):
+            engine().images.remove(name, force=True)
 
 
 @pytest.fixture

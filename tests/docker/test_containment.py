@@ -227,3 +227,14 @@ def test_other_networks(project, run_pytest, other_host, network, expected):
     (project / "test_it.py").write_text(NETWORK)
     option = f"--isolated-emr-docker-network={network}"
     run_pytest(*ON_DOCKER, option, OTHER_HOST=other_host, EXPECTED=expected).assert_passed(1)
+
+
+def test_the_suites_own_testcontainers_keep_their_settings(project, run_pytest):
+    (project / "test_it.py").write_text(
+        "import os\n"
+        "from testcontainers.core.config import testcontainers_config\n"
+        "def test_it(isolated_emr):\n"
+        "    assert testcontainers_config.ryuk_disabled is False\n"
+        "    assert 'TESTCONTAINERS_RYUK_DISABLED' not in os.environ\n"
+    )
+    run_pytest(*ON_DOCKER).assert_passed(1)

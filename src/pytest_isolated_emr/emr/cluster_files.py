@@ -22,6 +22,7 @@ from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.emr.programs import make_programs, program_of
 from pytest_isolated_emr.lifecycle.private_files import write_private
 from pytest_isolated_emr.spark import properties
+from pytest_isolated_emr.spark.redirect import LOCAL_FILES_CLASS
 
 #: The directory of the module that Python drivers of steps run first, in this package.
 _DRIVER = Path("emr", "driver")
@@ -197,6 +198,7 @@ def _hdfs(directory: Path) -> dict[str, str]:
         "spark.hadoop.fs.defaultFS": f"hdfs://{name}",
         "spark.hadoop.fs.hdfs.impl": "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme",
         "spark.hadoop.fs.viewfs.overload.scheme.target.hdfs.impl": "org.apache.hadoop.fs.LocalFileSystem",
+        "spark.hadoop.fs.file.impl": LOCAL_FILES_CLASS,
         f"spark.hadoop.fs.viewfs.mounttable.{name}.linkFallback": directory.as_uri(),
     }
 

@@ -286,3 +286,15 @@ def test_a_step_that_reads_standard_input_meets_its_end(run_step):
 def test_the_clusters_programs_are_its_users_alone(run_step):
     path = run_step("bash", "-c", "command -v s3-dist-cp").stdout.strip()
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o700
+
+
+def test_hdfs_is_listed(run_step):
+    commands = (
+        "echo hello > f; hadoop fs -mkdir -p /data/in; hadoop fs -put f /data/in/f; "
+        "hadoop fs -ls /; hdfs dfs -ls -R hdfs:///data; hadoop fs -count /data"
+    )
+    printed = run_step("bash", "-e", "-c", commands).stdout
+    assert printed.startswith("Found 3 items")
+    for name in ("/data\n", "/tmp\n", "/user\n", "hdfs:///data/in/f\n"):
+        assert f" {name}" in printed
+    assert printed.split()[-4:] == ["2", "1", "6", "/data"]

@@ -34,6 +34,9 @@ _SOURCES = Path(__file__).parent / "java"
 #: Hadoop takes no scheme but ``s3a``.
 FILE_CONTEXT_CLASS = "isolatedemr.S3FileContext"
 
+#: The class of the local file system below the hdfs:// of an EMR cluster.
+LOCAL_FILES_CLASS = "isolatedemr.LocalFiles"
+
 #: The class that tells :mod:`pytest_isolated_emr.spark.isolation` what sessions share.
 SHARED_SPARK_CLASS = "isolatedemr.SharedSpark"
 
@@ -67,7 +70,14 @@ def build_redirect(
     name, service_file = _BY_SDK[sdk]
     sources = [
         _SOURCES / f"{source}.java"
-        for source in (name, "S3FileContext", "SharedSpark", "ContextSettings", "PreloadedMain")
+        for source in (
+            name,
+            "LocalFiles",
+            "S3FileContext",
+            "SharedSpark",
+            "ContextSettings",
+            "PreloadedMain",
+        )
     ]
     try:
         compile_jar(
