@@ -26,7 +26,8 @@ def visible_files(config: pytest.Config, session: Session, jar_cache: Path) -> V
     modules = [
         path for path in _existing(sys.path) if not _is_below(path, [*installed, *_standard_library()])
     ]
-    projects = [Path(config.rootpath), Path(config.invocation_params.dir)]
+    # Never all of the machine, be that where pytest was started.
+    projects = [path for path in (config.rootpath, config.invocation_params.dir) if path != Path(path.anchor)]
     return VisibleFiles(
         # What is inside of another is seen with it.
         read_only=(*_outermost([*projects, *modules]), jar_cache),

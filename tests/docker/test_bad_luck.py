@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.docker.engine import engine_errors
 from tests.docker.engine_proxy import EngineProxy, refusal
 from tests.docker.registry import Registry
+from tests.end_to_end.conftest import wait_for_end
 from tests.engine import BACKENDS, IMAGE, containers_of, engine, things_of
 
 EXIT_NO_ENVIRONMENT = 75
@@ -140,6 +142,25 @@ def test_a_pull_shows_how_far_it_is(suite, start_pytest):
         registry.close()
         with contextlib.suppress(ImageNotFound):
             engine().images.remove(name, force=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_ended_in_a_pull(suite, start_pytest, home, number):
+    registry = Registry(4_000_000)
+    name = f"{registry.address}/isolated-emr-test/halted:{os.getpid()}"
+    process = start_pytest(*ON_DOCKER[:-1], f"--isolated-emr-image={name}")
+    try:
+        assert any("pulling" in line for line in process.stdout)
+        (metadata,) = home.glob("sessions/*/session.json")
+        keeper = json.loads(metadata.read_text())["keeper"]["pid"]
+        process.send_signal(number)
+        # The rest of the image never comes, and the keeper does not wait for it.
+        wait_for_end(keeper)
+        assert list(home.glob("sessions/*")) == []
+        assert not registry.go_on.is_set()
+    finally:
+        registry.close()
+    assert things_of(metadata.parent.name) == []
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from pytest_isolated_emr.backends.docker.cluster_containers import ClusterContai
 from pytest_isolated_emr.backends.docker.cluster_translation import in_container
 from pytest_isolated_emr.backends.docker.container import Container, ContainerSettings, Mounts
 from pytest_isolated_emr.backends.docker.engine import Engine
-from pytest_isolated_emr.backends.docker.images import Image, Pull
+from pytest_isolated_emr.backends.docker.image_supply import ImageSupply
+from pytest_isolated_emr.backends.docker.images import Image
 from pytest_isolated_emr.backends.docker.network import SessionNetwork
 from pytest_isolated_emr.backends.docker.options import DockerOptions
 from pytest_isolated_emr.backends.docker.program_libraries import program_libraries
@@ -21,8 +22,6 @@ from pytest_isolated_emr.emr.cluster_directory import directory_of
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.lifecycle.private_files import write_private
 
-# How often the client hears how far a pull is.
-_PROGRESS_SECONDS = 1.0
 #: The name by which Docker Desktop's containers reach the machine that it runs on.
 _DESKTOP_HOST = "host.docker.internal"
 
@@ -40,7 +39,7 @@ class DockerBackend:
         self._started = 0
         self._urls: dict[str, str] = {}
         self._image: Image | None = None
-        self._pull: tuple[Pull, asyncio.Task[None]] | None = None
+        self._images = ImageSupply(self._options.image)
         self._engine: Engine | None = None
         self._network: SessionNetwork | None = None
         self._workers = 1
@@ -64,21 +63,7 @@ class DockerBackend:
 
     async def waits_for(self) -> str:
         """Return how far the pull of the image is; empty when it is there."""
-        engine = self._connected()[0]
-        name = self._options.image
-        if self._pull is None:
-            self._image = await asyncio.to_thread(Image.find, engine, name)
-            if self._image is not None:
-                return ""
-            pull = Pull(engine, name)
-            self._pull = pull, asyncio.create_task(asyncio.to_thread(pull.run))
-        pull, task = self._pull
-        await asyncio.wait([task], timeout=_PROGRESS_SECONDS)
-        if not task.done():
-            return pull.progress
-        await task
-        self._image = await asyncio.to_thread(Image.find, engine, name)
-        return ""
+        return await self._images.waits_for(self._connected()[0])
 
     async def start_spark(self, worker: str, request: SparkRequest) -> None:
         """Start a container for a worker, in place of the one that it has."""
@@ -162,8 +147,6 @@ class DockerBackend:
 
     async def close(self) -> list[str]:
         """Remove every container and the network, and return what could not be removed."""
-        if self._pull is not None:
-            self._pull[1].cancel()
         results = await asyncio.gather(
             self._clusters.close(), *(self.end_worker(worker) for worker in list(self._sparks))
         )
@@ -203,8 +186,7 @@ class DockerBackend:
         return self._engine, self._network
 
     async def _image_there(self) -> Image:
-        while self._image is None:
-            await self.waits_for()
+        self._image = await self._images.image(self._connected()[0])
         return self._image
 
     def _container_settings(self, engine: Engine, workers: int) -> ContainerSettings:
