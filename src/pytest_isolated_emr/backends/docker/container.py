@@ -7,13 +7,11 @@ process (``supervisor.py``) reads the end of it and exits.
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
 import signal
 import socket
-import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from typing import Any
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.docker import supervisor
 from pytest_isolated_emr.backends.docker.engine import Engine, engine_errors
+from pytest_isolated_emr.backends.docker.first_process import FirstProcess
 from pytest_isolated_emr.backends.docker.names import is_of, labels_of, name_of
 from pytest_isolated_emr.backends.docker.network import SessionNetwork
 from pytest_isolated_emr.lifecycle.journal import Journal
@@ -30,13 +29,11 @@ KIND = "container"
 PACKAGE_ROOT = "/opt/isolated-emr"
 _PACKAGE = Path(__file__).parents[2]
 _SUPERVISOR = f"{PACKAGE_ROOT}/{_PACKAGE.name}/{Path(supervisor.__file__).relative_to(_PACKAGE)}"
-# What the first process says is a line of JSON; half of a long one may be on its way.
-_MAX_LINE = 1 << 24
-_STDERR = 2
 #: The exit code of the shell below, for an image without Python.
 _NO_PYTHON = 97
 #: The exit code of what was killed, as a shell has it.
 _KILLED = 128 + signal.SIGKILL
+_REMOVED = "the container was removed by somebody"
 # How long the removal of a killed container may take until it counts as killed by something else.
 _REMOVAL_SECONDS = 1.0
 
@@ -111,11 +108,7 @@ class Container:
         self._making: asyncio.Task[None] | None = None
         self._entry: int | None = None
         self._container: Any = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._ids = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._last_words = b""
+        self._process: FirstProcess | None = None
         self._exit_code = 0
         #: How it ended, in words; empty while it runs.
         self.end_reason = ""
@@ -131,8 +124,9 @@ class Container:
         # Whoever waits may be cancelled. The engine goes on making it all the same, and its removal waits for that.
         await asyncio.shield(self._making)
         connection = await asyncio.to_thread(self._attach)
-        reader, self._writer = await asyncio.open_connection(sock=connection, limit=_MAX_LINE)
-        self._reading = asyncio.create_task(self._read(reader))
+        process = FirstProcess(connection, self._has_ended)
+        await process.begin()
+        self._process = process
 
     async def look(self) -> dict[str, Any]:
         """Return what the image has; see :func:`pytest_isolated_emr.backends.docker.supervisor.look`.
@@ -141,7 +135,7 @@ class Container:
         :raises ContainerEnded: it has ended.
         """
         try:
-            return await self._request("look")
+            return await self._ask("look")
         except errors.ContainerEnded:
             if self._exit_code == _NO_PYTHON:
                 raise errors.ImageUnfit(
@@ -157,7 +151,7 @@ class Container:
 
         :param port: the container's own.
         """
-        with engine_errors("asking for a published port"):
+        with self._missing_is_ended(), engine_errors("asking for a published port"):
             found = await asyncio.to_thread(self._engine.api.port, self._container.id, port)
         if not found:
             raise errors.EngineFailed(
@@ -188,34 +182,29 @@ class Container:
         :raises OSError: it cannot be started.
         :raises ContainerEnded: the container ended first.
         """
-        reply = await self._request(
-            "run",
-            name=name,
-            command=list(command),
-            environ=dict(environ),
-            cwd=str(cwd),
-            stdout=str(stdout),
-            stderr=str(stderr),
-        )
+        fields = {"name": name, "command": list(command), "environ": dict(environ), "cwd": str(cwd)}
+        process = self._running_process()
+        try:
+            reply = await process.wait_for("run", **fields, stdout=str(stdout), stderr=str(stderr))
+        except ConnectionError as error:
+            raise self._ended(error) from None
         if "not_started" in reply:
             raise OSError(*reply["not_started"])
         return int(reply["returncode"])
 
     async def signal(self, name: str, number: int) -> bool:
         """Send a signal to a running command; tell whether there is one."""
-        return bool((await self._request("signal", name=name, number=number))["sent"])
+        return bool((await self._ask("signal", name=name, number=number))["sent"])
 
     async def end(self, name: str) -> bool:
         """End a running command with all that descends from it; tell whether there is one."""
-        return bool((await self._request("end", name=name))["ended"])
+        return bool((await self._ask("end", name=name))["ended"])
 
     async def remove(self) -> list[str]:
         """Remove it with all that runs in it, and return what could not be removed."""
-        if self._reading is not None:
-            self._reading.cancel()
-        if self._writer is not None:
-            self._writer.close()
-        self._fail_waiting("it was removed")
+        self.end_reason = self.end_reason or "it was removed"
+        if self._process is not None:
+            self._process.close()
         if self._making is None:
             return []
         await asyncio.wait([self._making])
@@ -270,58 +259,46 @@ class Container:
             container.start()
             return container.get_wrapped_container()
 
-    def _attach(self) -> Any:
-        with engine_errors("attaching to a container"):
+    def _attach(self) -> socket.socket:
+        with self._missing_is_ended(), engine_errors("attaching to a container"):
             stream = self._engine.api.attach_socket(
                 self._container.id, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             )
             is_running = self._engine.api.inspect_container(self._container.id)["State"]["Running"]
         # Of the file that docker-py makes of it, the socket itself.
-        connection = stream._sock
+        connection: socket.socket = stream._sock
         if not is_running:
             # The engine would not end the stream of a container that had ended before.
             connection.shutdown(socket.SHUT_RDWR)
         return connection
 
-    async def _request(self, op: str, **fields: Any) -> dict[str, Any]:
-        if self.end_reason or self._writer is None:
-            raise self._ended()
-        number = next(self._ids)
-        answer = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer
-        self._writer.write(json.dumps({"id": number, "op": op, **fields}).encode() + b"\n")
-        reply: dict[str, Any] = await answer
-        return reply
-
-    async def _read(self, reader: asyncio.StreamReader) -> None:
-        """Take answers, until the container has ended."""
-        received = b""
+    async def _ask(self, op: str, **fields: Any) -> dict[str, Any]:
+        process = self._running_process()
         try:
-            while True:
-                # Docker's framing: which stream, three zeros, the length
-                # (https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach).
-                stream, length = struct.unpack(">BxxxI", await reader.readexactly(8))
-                payload = await reader.readexactly(length)
-                if stream == _STDERR:
-                    self._last_words = (self._last_words + payload)[-2000:]
-                    continue
-                *lines, received = (received + payload).split(b"\n")
-                for line in lines:
-                    message = json.loads(line)
-                    waiting = self._waiting.pop(message["id"], None)
-                    if waiting is not None and not waiting.done():
-                        waiting.set_result(message)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            self._fail_waiting(await asyncio.to_thread(self._reason_of_end))
+            return await process.ask(op, **fields)
+        except ConnectionError as error:
+            raise self._ended(error) from None
 
-    def _fail_waiting(self, reason: str) -> None:
+    def _running_process(self) -> FirstProcess:
+        if self._process is None or self.end_reason:
+            raise self._ended()
+        return self._process
+
+    async def _has_ended(self, last_words: str) -> None:
+        reason = await asyncio.to_thread(self._reason_of_end, last_words)
         self.end_reason = self.end_reason or reason
-        for waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.set_exception(self._ended())
-        self._waiting.clear()
 
-    def _reason_of_end(self) -> str:
+    @contextmanager
+    def _missing_is_ended(self) -> Iterator[None]:
+        from docker.errors import NotFound
+
+        try:
+            yield
+        except NotFound:
+            self.end_reason = self.end_reason or _REMOVED
+            raise self._ended() from None
+
+    def _reason_of_end(self, last_words: str) -> str:
         """Say in words how it ended; the engine knows."""
         from docker.errors import NotFound
 
@@ -337,16 +314,14 @@ class Container:
                     # Whoever removes a container kills it first.
                     time.sleep(0.05)
         except NotFound:
-            return "the container was removed by somebody"
+            return _REMOVED
         except errors.IsolatedEmrError as error:
             return f"the engine was stopped or restarted, or does not answer ({error.checked})"
         self._exit_code = state["ExitCode"]
         if self._exit_code == _KILLED and state.get("OOMKilled"):
             return self.killed_for_memory
-        words = self._last_words.decode(errors="replace").strip()
-        return f"the container's first process ended with exit code {self._exit_code}" + (
-            f": {words}" if words else ""
-        )
+        code = f"the container's first process ended with exit code {self._exit_code}"
+        return f"{code}: {last_words}" if last_words else code
 
     @property
     def killed_for_memory(self) -> str:
@@ -359,13 +334,13 @@ class Container:
     async def kills_for_memory(self) -> int:
         """Count what the kernel killed in it, as there was too little memory; what is gone counts as none."""
         try:
-            return int((await self._request("memory"))["kills"])
+            return int((await self._ask("memory"))["kills"])
         except errors.ContainerEnded:
             return 0
 
-    def _ended(self) -> errors.ContainerEnded:
+    def _ended(self, error: ConnectionError | None = None) -> errors.ContainerEnded:
         return errors.ContainerEnded(
-            f"A container of the session has ended: {self.end_reason or 'it was not started'}.",
+            f"A container of the session has ended: {self.end_reason or error or 'it was not started'}.",
             checked=f"the container {self._name}",
             cure="Give it more memory if it was killed for that; else see who removed it, and the engine's own log.",
         )
