@@ -27,8 +27,6 @@ from pytest_isolated_emr.session import OWNER, Session, session_to_join
 from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spark import properties
 from pytest_isolated_emr.spark.base import Runtime
-from pytest_isolated_emr.spark.connect.modules import SuiteModules
-from pytest_isolated_emr.spark.connect.runtime import ConnectRuntime
 from pytest_isolated_emr.spark.runtime import SparkRuntime, import_pyspark
 from pytest_isolated_emr.spark.wiring import SparkWiring
 from pytest_isolated_emr.tests_clusters import TestsClusters
@@ -215,6 +213,10 @@ class IsolatedRun:
                 for_jvm=lambda wanted, environ: wiring.for_jvm(wanted, environ, self._progress),
                 **common,
             )
+        # Most runs are local ones, and have no use for these.
+        from pytest_isolated_emr.spark.connect.modules import SuiteModules
+        from pytest_isolated_emr.spark.connect.runtime import ConnectRuntime
+
         return ConnectRuntime(
             self._session.client,
             for_server=lambda wanted, environ: wiring.for_server(wanted, environ, self._progress),

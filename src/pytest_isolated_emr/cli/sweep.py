@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Column, Table
 
-from pytest_isolated_emr.backends import REMOVERS
+from pytest_isolated_emr.backends import removers
 from pytest_isolated_emr.lifecycle.run_id import RUN_ID_WIDTH
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.lifecycle.sweep import Report
@@ -28,7 +28,7 @@ def sweep(delete: bool, kept: bool, as_json: bool) -> None:
 
     Exits with 1 if something could not be removed.
     """
-    report = sweep_root(StateRoot.from_environment(), delete=delete, kept=kept, removers=REMOVERS)
+    report = sweep_root(StateRoot.from_environment(), delete=delete, kept=kept, removers=removers())
     if as_json:
         click.echo(json.dumps(asdict(report), indent=1, default=str))
     else:

@@ -18,7 +18,7 @@ from pathlib import Path
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.aws.credentials import SessionCredentials
 from pytest_isolated_emr.aws.endpoint_process import EndpointProcess
-from pytest_isolated_emr.backends import BACKENDS, REMOVERS
+from pytest_isolated_emr.backends import make_backend, removers
 from pytest_isolated_emr.backends.base import Backend, BackendContext, SparkRequest, VisibleFiles
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.keeper import messages, teardown
@@ -114,7 +114,7 @@ class Keeper:
         context = BackendContext(
             path, self._directory.run_id, journal, self._variables, opening["backend_options"]
         )
-        self._backend = BACKENDS[opening["backend"]](context)
+        self._backend = make_backend(opening["backend"], context)
         self._clusters = ClusterService(self._backend)
         address = await self._backend.open()
         self._endpoint = self._make_endpoint(path / "logs" / "endpoint.log", address)
@@ -295,7 +295,7 @@ class Keeper:
         assert self._endpoint is not None
         try:
             await self._endpoint.ready()
-            await asyncio.to_thread(sweep, self._root, delete=True, removers=REMOVERS)
+            await asyncio.to_thread(sweep, self._root, delete=True, removers=removers())
         except (errors.IsolatedEmrError, OSError):
             # Nothing of this session depends on it; the log says why, and the next session tries again.
             traceback.print_exc()

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pytest_isolated_emr.backend_options import image_of
-from pytest_isolated_emr.backends.docker.container_java import container_java
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.errors import JavaNotFound, JavaTooOld
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
@@ -51,6 +50,9 @@ class SparkWiring:
         except (JavaNotFound, JavaTooOld):
             if self._settings.backend != "docker":
                 raise
+            # Rare, and slow to import.
+            from pytest_isolated_emr.backends.docker.container_java import container_java
+
             image = image_of(self._settings, version)
             return container_java(
                 image, root.container_java / hashlib.sha256(image.encode()).hexdigest()[:16]

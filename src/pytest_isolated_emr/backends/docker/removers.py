@@ -39,10 +39,6 @@ def remove_network(run_id: str, resource: Resource) -> None:
         network.remove_network(engine, _which(resource), run_id)
 
 
-#: By the kinds that the journal has.
-REMOVERS = {container.KIND: remove_container, network.KIND: remove_network}
-
-
 def _which(resource: Resource) -> str:
     # Without an id it was only intended; the name is as unique.
     return str(resource.facts.get("id") or resource.name)
