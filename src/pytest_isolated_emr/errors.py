@@ -219,6 +219,12 @@ class ConnectClientMissing(IsolatedEmrError):
     code = "IE509"
 
 
+class EngineSlow(IsolatedEmrError):
+    """The engine did not answer in time; what it was asked for may happen later."""
+
+    code = "IE511"
+
+
 class NotOverConnect(IsolatedEmrError, AttributeError):
     """Code under test uses what Spark Connect does not have: RDDs, the SparkContext, the JVM."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ class IsolatedRun:
         self._failures = 0
         self._has_tested = False
         self._is_down = False
+        self._patches = pytest.MonkeyPatch()
         self._runtime = self._make_runtime()
         self.scratches = Scratches(session, is_kept=self._is_kept, on_kept=self._on_kept)
         self.environment = Environment(session, self._spark_conf, self.scratches.of_session)
@@ -119,6 +121,8 @@ class IsolatedRun:
             if not self._config.option.collectonly:
                 # An image may be what the jars are fetched with.
                 self._wait_for_backend()
+                if self._session.backend != "local":
+                    self._share_temporary_files()
                 self._wiring.fetch_jars(self._progress)
                 if not self._config.pluginmanager.hasplugin("dsession"):
                     self._runtime.start()
@@ -225,6 +229,15 @@ class IsolatedRun:
             **common,
         )
 
+    def _share_temporary_files(self) -> None:
+        """Have temporary files of this process where its Spark sees them."""
+        # pytest's own stay where they are, and are seen there.
+        visible_files(self._config, self._session, self._wiring.jar_cache)
+        directory = self._session.worker_directory / "tempfile"
+        directory.mkdir(mode=0o700)
+        self._patches.setattr(tempfile, "tempdir", str(directory))
+        self._patches.setenv("TMPDIR", str(directory))
+
     def _wait_for_backend(self) -> None:
         """Wait until Spark can be started: for the pull of an image, say."""
         while waits_for := self._session.client.request("waits_for")["waits_for"]:
@@ -287,6 +300,7 @@ class IsolatedRun:
         self._is_down = True
         try:
             self._runtime.uninstall()
+            self._patches.undo()
             self.scratches.end_session()
             if self._session.worker == OWNER:
                 if self._is_kept(None):

@@ -14,6 +14,35 @@ import pytest
 from pytest_isolated_emr.backends.base import VisibleFiles
 from pytest_isolated_emr.session import Session
 
+#: Directories of the Filesystem Hierarchy Standard that an image has as well.
+_SYSTEM = (
+    *(
+        "/",
+        "/bin",
+        "/etc",
+        "/home",
+        "/lib",
+        "/lib64",
+        "/opt",
+        "/run",
+        "/sbin",
+        "/srv",
+        "/tmp",
+        "/usr",
+        "/usr/bin",
+    ),
+    *(
+        "/usr/lib",
+        "/usr/local",
+        "/usr/local/bin",
+        "/usr/local/sbin",
+        "/usr/sbin",
+        "/var",
+        "/var/lib",
+        "/var/tmp",
+    ),
+)
+
 
 def visible_files(config: pytest.Config, session: Session, jar_cache: Path) -> VisibleFiles:
     """Return what the Spark of this process sees.
@@ -23,18 +52,25 @@ def visible_files(config: pytest.Config, session: Session, jar_cache: Path) -> V
     :param jar_cache: the directory with the jars that Spark needs.
     """
     installed = installed_packages()
-    modules = [
-        path for path in _existing(sys.path) if not _is_below(path, [*installed, *_standard_library()])
-    ]
-    # Never all of the machine, be that where pytest was started.
-    projects = [path for path in (config.rootpath, config.invocation_params.dir) if path != Path(path.anchor)]
+    hidden = [*installed, *_standard_library()]
+    modules = [path for path in _existing(sys.path) if _is_projects(path) and not _is_below(path, hidden)]
+    projects = [path for path in (config.rootpath, config.invocation_params.dir) if _is_projects(path)]
     return VisibleFiles(
         # What is inside of another is seen with it.
-        read_only=(*_outermost([*projects, *modules]), jar_cache),
+        read_only=(*_outermost([*projects, *modules]), jar_cache, session.worker_directory / "aws"),
         writable=(session.directory / "scratch", session.worker_directory, *_temporary_directories(config)),
         python_path=tuple(modules),
         packages=tuple(installed),
     )
+
+
+def _is_projects(path: Path) -> bool:
+    """Tell whether a directory may be a project's: never the home directory, nor what is above it or of the system.
+
+    Python looks in the directory of the program that it runs, which may be ``/usr/bin``; and pytest may be run from anywhere.
+    """
+    system = [Path(sysconfig.get_path("scripts")), *map(Path, _SYSTEM)]
+    return path not in system and not Path.home().is_relative_to(path)
 
 
 def installed_packages() -> list[Path]:

@@ -95,5 +95,5 @@ def test_another_version_than_the_clients(project: Path, run_pytest, image: str,
         finished = run_pytest(*BACKENDS["docker"][:-1], f"--isolated-emr-image={name}")
     finally:
         engine().images.remove(name, force=True)
-    assert finished.code == 1
+    assert finished.code == 75
     assert "IE507: The image has Spark 2.4.8" in finished.output, finished.output

@@ -289,3 +289,65 @@ def test_pytest_spark(project, run_pytest):
         "    assert spark_session.conf.get('spark.sql.catalogImplementation') == 'in-memory'\n"
     )
     run_pytest(*ON_DOCKER).assert_passed(1)
+
+
+FILES = """
+import os, stat, subprocess, tempfile
+from pathlib import Path
+from pyspark.sql.functions import udf
+
+def test_temporary_files_are_seen(spark):
+    with tempfile.TemporaryDirectory() as directory:
+        spark.range(3).write.csv(f"{directory}/written")
+        assert list(Path(directory, "written").glob("*.csv"))
+        Path(directory, "read.txt").write_text("a\\nb\\n")
+        assert spark.read.text(f"{directory}/read.txt").count() == 2
+
+def test_writes_a_file_in_the_project():
+    Path("new.txt").write_text("a\\nb\\n")
+
+def test_the_next_test_reads_it(spark):
+    assert spark.read.text("new.txt").count() == 2
+
+def test_what_is_put_into_tmp_can_be_run(spark):
+    def run(_number):
+        script = Path("/tmp/script.sh")
+        script.write_text("#!/bin/sh\\necho ran\\n")
+        script.chmod(0o700)
+        return subprocess.run([str(script)], capture_output=True, text=True).stdout
+    assert spark.range(1).select(udf(run, "string")("id")).collect()[0][0] == "ran\\n"
+
+def test_writing_to_the_first_process_does_no_harm(spark):
+    def shout(_number):
+        with open("/proc/1/fd/1", "w") as file:
+            file.write("not JSON\\n")
+        return 1
+    assert spark.range(1).select(udf(shout, "int")("id")).collect()[0][0] == 1
+
+def test_it_goes_on(spark):
+    assert spark.range(2).count() == 2
+"""
+
+
+def test_files(project, run_pytest):
+    (project / "test_it.py").write_text(FILES)
+    run_pytest(*ON_DOCKER).assert_passed(6)
+
+
+def test_from_the_home_directory(project, tmp_path, start_pytest, run_pytest):
+    """Pytest is run from the home directory, where files are that are none of the suite's."""
+    with (project / "pytest.ini").open("a") as ini:
+        ini.write("pythonpath = .\n")
+    (tmp_path / "secret").write_text("secret")
+    (project / "test_it.py").write_text(
+        "import os\n"
+        "from pathlib import Path\n"
+        "from pyspark.sql.functions import udf\n"
+        "def test_it(spark):\n"
+        "    os.chdir(Path.home())\n"
+        "    path = str(Path.home() / 'secret')\n"
+        "    assert Path(path).exists()\n"
+        "    seen = udf(lambda _: str(Path(path).exists()), 'string')\n"
+        "    assert spark.range(1).select(seen('id')).collect()[0][0] == 'False'\n"
+    )
+    run_pytest(*ON_DOCKER, "--rootdir", str(project), HOME=str(tmp_path)).assert_passed(1)

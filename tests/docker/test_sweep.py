@@ -127,11 +127,12 @@ def test_a_killed_keepers_containers_are_inert_and_swept(killed, home, bystander
 def test_a_journal_that_names_what_is_not_its_sessions(home, bystanders):
     bystanders("isolated-emr-test-foreign", {})
     dead = make_session(home, "20260101t000000-bbbbbb")
+    of_engine = engine().info()["ID"]
     for kind, name in (
         ("container", "isolated-emr-test-foreign"),
         ("network", "isolated-emr-test-foreign-net"),
     ):
-        dead.journal.created(dead.journal.intend(kind, name))
+        dead.journal.created(dead.journal.intend(kind, name, engine=of_engine))
     dead.release()
     swept = sweep(home, "--delete", "--json")
     assert swept.returncode == 1, swept.stdout
@@ -140,3 +141,15 @@ def test_a_journal_that_names_what_is_not_its_sessions(home, bystanders):
     for problem in failed["problems"]:
         assert "its labels do not say that it is of 20260101t000000-bbbbbb" in problem
     assert engine().containers.get("isolated-emr-test-foreign").status == "running"
+
+
+def test_another_engine_than_that_of_the_session(home):
+    dead = make_session(home, "20260101t000000-cccccc")
+    dead.journal.created(dead.journal.intend("container", "isolated-emr-somewhere-else", engine="another"))
+    dead.release()
+    swept = sweep(home, "--delete", "--json")
+    assert swept.returncode == 1, swept.stdout
+    (failed,) = json.loads(swept.stdout)["failed"]
+    assert "not the one that it was made on" in failed["problems"][0]
+    # It waits for the right one.
+    assert (home / "sessions" / "20260101t000000-cccccc" / "journal").exists()

@@ -1,7 +1,6 @@
 """What a backend is: the part of the keeper that starts Spark and ends it.
 
-To add one, write a class with these methods in a module of its own, name it in ``backends.BACKENDS``, and give
-``lifecycle.sweep`` a remover for each new kind of thing that it records in the journal.
+CONTRIBUTING.md tells how to add one.
 """
 
 from __future__ import annotations
@@ -22,8 +21,7 @@ class BackendContext:
     :param run_id: the session's name.
     :param journal: the session's.
     :param variables: mark a process as the session's.
-    :param options: the settings that are the backend's own, as :class:`~pytest_isolated_emr.settings.Settings` has
-        them.
+    :param options: the settings that are the backend's own, see :mod:`pytest_isolated_emr.backend_options`.
     """
 
     directory: Path
@@ -144,6 +142,12 @@ class Backend(Protocol):
 
     async def start_spark(self, worker: str, request: SparkRequest) -> None:
         """Begin to start Spark for a worker, in place of the one that it has; return at once."""
+
+    async def check(self, worker: str) -> None:
+        """Wait until it is known that the worker's Spark can be had, which may be long before it answers.
+
+        :raises IsolatedEmrError: it cannot be had.
+        """
 
     async def spark_gateway(self, worker: str) -> dict[str, Any]:
         """Wait until the worker's Spark answers, and return what a client needs to reach it.

@@ -73,6 +73,9 @@ class LocalBackend:
         # Nobody may ever ask for it; then its failure is nobody's either.
         jvm.gateway.add_done_callback(lambda task: task.cancelled() or task.exception())
 
+    async def check(self, worker: str) -> None:
+        """Know nothing of a JVM before it answers; its Java was looked at before."""
+
     async def spark_gateway(self, worker: str) -> dict[str, Any]:
         """Wait until the worker's JVM listens; return its ``port``, ``secret`` and ``log``."""
         jvm = self._jvms.get(worker)

@@ -1,8 +1,8 @@
 """The keeper: owns one session's environment from before it exists until it is gone.
 
 It holds the session's lock, writes the journal, starts the endpoint and Spark, and takes all of it away when the
-client's end of the lifeline closes, whatever closed it. It runs on one thread, so that no two things happen at
-once to what it owns.
+client's end of the lifeline closes, whatever closed it. What it owns it changes on one thread; other threads only wait,
+for a container engine say.
 """
 
 from __future__ import annotations
@@ -230,6 +230,7 @@ class Keeper:
         match request["op"]:
             case "ready":
                 await self._endpoint.ready()
+                await self._backend.check(worker)
                 return {}
             case "waits_for":
                 return {"waits_for": await self._backend.waits_for()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from pytest_isolated_emr.emr.cluster_directory import directory_of
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.lifecycle.private_files import write_private
 
+_THREADS = 32
 #: The name by which Docker Desktop's containers reach the machine that it runs on.
 _DESKTOP_HOST = "host.docker.internal"
 
@@ -36,6 +38,8 @@ class DockerBackend:
         self._context = context
         self._options = DockerOptions.from_message(context.options)
         self._sparks: dict[str, SparkContainer] = {}
+        self._ending: dict[str, asyncio.Task[list[str]]] = {}
+        self._is_closed = False
         self._started = 0
         self._urls: dict[str, str] = {}
         self._image: Image | None = None
@@ -50,6 +54,8 @@ class DockerBackend:
 
     async def open(self) -> str | None:
         """Connect to the engine and make the session's network; return this machine's address in it."""
+        # Each answer of the engine is waited for in a thread, and there may be many containers.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
         engine = self._engine = await asyncio.to_thread(Engine.connect)
         self._network = SessionNetwork(
             engine, self._context.journal, self._context.run_id, is_open=self._options.is_open
@@ -69,6 +75,9 @@ class DockerBackend:
         """Start a container for a worker, in place of the one that it has."""
         await self.end_worker(worker)
         image = await self._image_there()
+        if self._is_closed:
+            # It waited while the session ended.
+            return
         self._started += 1
         context = self._context
         directory = context.directory / "jvms" / f"{worker}-{self._started}"
@@ -76,15 +85,19 @@ class DockerBackend:
         for name in ("conf", "tmp", "local"):
             (directory / name).mkdir(parents=True, mode=0o700)
         context.journal.created(entry)
-        workers = int(request.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-        role = f"spark-{worker}-{self._started}"
-        container = self._make_container(role, workers)
-        self._workers = workers
+        self._workers = int(request.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+        container = self._make_container(f"spark-{worker}-{self._started}", self._workers)
         log = context.directory / "logs" / f"spark-{worker}.log"
         client = (self._options.python, self._options.spark)
         self._sparks[worker] = SparkContainer(
             container, image, Place(directory, log), request, self._urls, client
         )
+
+    async def check(self, worker: str) -> None:
+        """Wait until it is known that the image fits the worker's Spark."""
+        spark = self._sparks.get(worker)
+        if spark is not None:
+            await spark.check()
 
     async def spark_gateway(self, worker: str) -> dict[str, Any]:
         """Wait until the worker's Spark answers; return its ``url`` and ``log``."""
@@ -107,7 +120,11 @@ class DockerBackend:
     async def end_worker(self, worker: str) -> list[str]:
         """Remove the worker's container, and return what could not be removed."""
         spark = self._sparks.pop(worker, None)
-        return [] if spark is None else await spark.end()
+        if spark is not None:
+            # Whoever ends the session meanwhile waits for it too.
+            self._ending[worker] = asyncio.create_task(spark.end())
+        ending = self._ending.get(worker)
+        return [] if ending is None else await asyncio.shield(ending)
 
     async def begin_cluster(self, request: ClusterRequest) -> ClusterSpark:
         """Take over that there is a cluster, and return its Spark as its container has it.
@@ -147,8 +164,10 @@ class DockerBackend:
 
     async def close(self) -> list[str]:
         """Remove every container and the network, and return what could not be removed."""
+        self._is_closed = True
+        workers = {*self._sparks, *self._ending}
         results = await asyncio.gather(
-            self._clusters.close(), *(self.end_worker(worker) for worker in list(self._sparks))
+            self._clusters.close(), *(self.end_worker(worker) for worker in workers)
         )
         problems = [problem for found in results for problem in found]
         if self._network is not None:

@@ -7,6 +7,7 @@ process (``supervisor.py``) reads the end of it and exits.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import time
@@ -33,6 +34,8 @@ _SUPERVISOR = f"{PACKAGE_ROOT}/{_PACKAGE.name}/{Path(supervisor.__file__).relati
 _NO_PYTHON = 97
 #: The exit code of what was killed, as a shell has it.
 _KILLED = 128 + signal.SIGKILL
+# More than any Spark has threads; it keeps a mistake from taking all of the machine's.
+_MOST_PROCESSES = 8192
 _REMOVED = "the container was removed by somebody"
 # How long the removal of a killed container may take until it counts as killed by something else.
 _REMOVAL_SECONDS = 1.0
@@ -69,13 +72,17 @@ class Mounts:
     writable: Sequence[Path] = field(default=())
     elsewhere: Mapping[Path, str] = field(default_factory=dict)
 
-    def for_engine(self) -> dict[str, dict[str, str]]:
-        """Return them as the engine takes them; what does not exist is left out, or the engine would make it."""
-        modes = dict.fromkeys(self.read_only, "ro") | dict.fromkeys(self.writable, "rw")
-        found = {
-            str(path): {"bind": str(path), "mode": mode} for path, mode in modes.items() if path.exists()
-        }
-        return found | {str(path): {"bind": there, "mode": "ro"} for path, there in self.elsewhere.items()}
+    def for_engine(self) -> list[Any]:
+        """Return them as the engine takes them, without what does not exist."""
+        read_only = {**{path: str(path) for path in self.read_only}, **self.elsewhere}
+        found = [_bind(path, there, read_only=True) for path, there in read_only.items() if path.exists()]
+        return [*found, *(_bind(path, str(path), read_only=False) for path in self.writable if path.exists())]
+
+
+def _bind(source: Path, target: str, *, read_only: bool) -> Any:
+    from docker.types import Mount
+
+    return Mount(target, str(source), type="bind", read_only=read_only)
 
 
 class Container:
@@ -210,35 +217,39 @@ class Container:
         await asyncio.wait([self._making])
         try:
             # By its name: it may be there although its making failed.
-            await asyncio.to_thread(remove_container, self._engine, self._name, self._run_id)
+            was_there = await asyncio.to_thread(remove_container, self._engine, self._name, self._run_id)
         except (errors.IsolatedEmrError, PermissionError) as error:
             return [f"container {self._name}: {error}"]
+        if not was_there and isinstance(self._making.exception(), errors.EngineSlow):
+            return [f"container {self._name}: the engine may still be making it"]
         if self._entry is not None:
             self._journal.removed(self._entry)
         return []
 
     async def _make(self, mounts: Mounts, ports: Sequence[int]) -> None:
-        self._entry = self._journal.intend(KIND, self._name)
-        self._container = await asyncio.to_thread(self._create, self._name, mounts, ports)
+        self._entry = self._journal.intend(KIND, self._name, engine=self._engine.id)
+        self._container = await asyncio.to_thread(self._create, mounts, ports)
         self._journal.created(self._entry, id=self._container.id)
 
-    def _create(self, name: str, mounts: Mounts, ports: Sequence[int]) -> Any:
-        from testcontainers.core.container import DockerContainer
-
+    def _create(self, mounts: Mounts, ports: Sequence[int]) -> Any:
+        """Make the container and start it."""
         settings = self._settings
         wanted = f"python{settings.python}"
         find_python = (
             f"for python in {wanted} python3; do "
             f'path=$(command -v "$python") && exec "$path" -I {_SUPERVISOR}; done; exit {_NO_PYTHON}'
         )
-        with engine_errors(f"making the container {name}"):
-            container = DockerContainer(settings.image, name=name, network=self._network.network)
-            for port in ports:
-                container.ports[f"{port}/tcp"] = ("127.0.0.1", None)  # type: ignore[assignment]
-            container.with_kwargs(
+        with self._missing_is_ended(), engine_errors(f"making the container {self._name}"):
+            container = self._engine.client.create(
+                settings.image,
+                name=self._name,
                 entrypoint=["/bin/sh", "-c", find_python],
                 labels=labels_of(self._run_id, self._role),
+                network=self._network.network.name,
+                ports={f"{port}/tcp": ("127.0.0.1", None) for port in ports},  # type: ignore[misc]
                 user=self._engine.user,
+                # The project may be readable for a group alone.
+                group_add=os.getgroups(),
                 stdin_open=True,
                 # Its logs would be a second copy, on the engine's disk, of what the session has.
                 log_config={"type": "none"},
@@ -246,18 +257,21 @@ class Container:
                 # No swap: what does not fit is killed here as it is on a full cluster.
                 memswap_limit=settings.memory,
                 nano_cpus=int(settings.cpus * 1e9),
+                pids_limit=_MOST_PROCESSES,
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges"],
                 read_only=True,
+                # Bootstrap actions run what they put there.
+                tmpfs={"/tmp": "exec,mode=1777", "/run": "mode=755"},
+                mounts=[*mounts.for_engine(), *self._own_mounts()],
             )
-            container.tmpfs = {"/tmp": "mode=1777", "/run": "mode=755"}
-            for source, mount in mounts.for_engine().items():
-                container.with_volume_mapping(source, mount["bind"], mount["mode"])
-            container.with_volume_mapping(str(_PACKAGE), f"{PACKAGE_ROOT}/{_PACKAGE.name}", "ro")
-            for place, file in settings.accounts.items():
-                container.with_volume_mapping(str(file), place, "ro")
-            container.start()
-            return container.get_wrapped_container()
+            self._engine.client.start(container)
+            return container
+
+    def _own_mounts(self) -> list[Any]:
+        package = (_PACKAGE, f"{PACKAGE_ROOT}/{_PACKAGE.name}")
+        accounts = ((file, place) for place, file in self._settings.accounts.items())
+        return [_bind(source, target, read_only=True) for source, target in (package, *accounts)]
 
     def _attach(self) -> socket.socket:
         with self._missing_is_ended(), engine_errors("attaching to a container"):
@@ -346,12 +360,13 @@ class Container:
         )
 
 
-def remove_container(engine: Engine, which: str, run_id: str) -> None:
+def remove_container(engine: Engine, which: str, run_id: str) -> bool:
     """Remove a container with its anonymous volumes, if it is there and a session's.
 
     :param engine: where it is.
     :param which: its id or name.
     :param run_id: the session's.
+    :returns: whether it was there.
     :raises PermissionError: its labels do not say so.
     :raises IsolatedEmrError: the engine cannot.
     """
@@ -364,8 +379,9 @@ def remove_container(engine: Engine, which: str, run_id: str) -> None:
                 raise PermissionError(f"its labels do not say that it is of {run_id}")
             engine.api.remove_container(found["Id"], force=True, v=True)
     except NotFound:
-        return
+        return False
     except errors.EngineFailed as error:
         # Two may remove it at once; what matters is that it goes.
         if "is already in progress" not in error.checked:
             raise
+    return True

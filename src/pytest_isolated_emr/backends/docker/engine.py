@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,16 +29,16 @@ class Engine:
     """An engine that answers.
 
     :param client: testcontainers' client of it.
+    :param id: its own name of itself, which tells it from another engine that ``DOCKER_HOST`` names.
     :param memory: of the machine that its containers run on, in bytes.
     :param cpus: how many that machine has.
-    :param is_rootless: whether it runs as the calling user, who then is root in its containers.
     :param is_desktop: whether its containers run in a virtual machine, as with Docker Desktop.
     """
 
     client: DockerClient
+    id: str
     memory: int
     cpus: int
-    is_rootless: bool
     is_desktop: bool
 
     @classmethod
@@ -54,20 +55,22 @@ class Engine:
         with engine_errors("connecting to the engine"):
             api = client.client.api
             _check_place(api.base_url)
-            _check_version(client.client.version())
-            info = client.client.info()
+            version, info = client.client.version(), client.client.info()
+            _check_version(version)
+            _check_kind(version, info)
         return cls(
             client=client,
+            id=info["ID"],
             memory=int(info["MemTotal"]),
             cpus=int(info["NCPU"]),
-            is_rootless=any("rootless" in option for option in info.get("SecurityOptions") or ()),
-            is_desktop="Desktop" in info.get("OperatingSystem", ""),
+            # Elsewhere than on Linux there always is a virtual machine.
+            is_desktop=sys.platform != "linux" or "Desktop" in info.get("OperatingSystem", ""),
         )
 
     @cached_property
     def user(self) -> str:
         """The user that containers run as: whoever calls, so that files in scratch are theirs."""
-        return "0:0" if self.is_rootless else f"{os.getuid()}:{os.getgid()}"
+        return f"{os.getuid()}:{os.getgid()}"
 
     @property
     def api(self) -> Any:
@@ -114,6 +117,26 @@ def _check_version(version: dict[str, Any]) -> None:
         )
 
 
+def _check_kind(version: dict[str, Any], info: dict[str, Any]) -> None:
+    """Refuse engines whose networks do not hold what is promised."""
+    is_rootless = any("rootless" in option for option in info.get("SecurityOptions") or ())
+    names = [component.get("Name", "") for component in version.get("Components") or ()]
+    if is_rootless and sys.platform == "linux":
+        kind, why = (
+            "rootless",
+            "its networks have no address on this machine, where the session's endpoint is",
+        )
+    elif any("Podman" in name for name in names):
+        kind, why = "Podman", "it was never tried whether its networks can be closed"
+    else:
+        return
+    raise errors.EngineUnavailable(
+        f"The engine is {kind}, which does not do.",
+        checked=f"what it says of itself; {why}",
+        cure="Let DOCKER_HOST, or Docker's context, name a Docker engine that runs as root, or Docker Desktop.",
+    )
+
+
 @contextmanager
 def engine_errors(doing: str) -> Iterator[None]:
     """Turn failures of the engine, and of the way to it, into errors with their cure.
@@ -158,14 +181,21 @@ def _refused(doing: str, words: str) -> errors.IsolatedEmrError:
 
 
 def _unreachable(doing: str, error: BaseException) -> errors.IsolatedEmrError:
+    import requests
+
     causes = list(_causes(error))
     checked = f"{doing}: {causes[-1]}"
     if any(isinstance(cause, PermissionError) for cause in causes):
         return errors.EngineForbidden(
             "This user may not use the engine.",
             checked=checked,
-            cure="Add the user to the group of its socket (`sudo usermod -aG docker $USER`, then log in anew), or use a "
-            "rootless engine.",
+            cure="Add the user to the group of its socket (`sudo usermod -aG docker $USER`, then log in anew).",
+        )
+    if any(isinstance(cause, (TimeoutError, requests.Timeout)) for cause in causes):
+        return errors.EngineSlow(
+            "The engine did not answer in time.",
+            checked=checked,
+            cure="See what keeps it busy (`docker info`, its log, the machine's disk), and run again.",
         )
     return errors.EngineUnavailable("No container engine answers.", checked=checked, cure=_START)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.docker import container, network
 from pytest_isolated_emr.backends.docker.engine import Engine, engine_errors
 from pytest_isolated_emr.backends.docker.names import RUN_ID_LABEL
@@ -19,7 +20,7 @@ def remove_container(run_id: str, resource: Resource) -> None:
     :raises PermissionError: it is another's.
     :raises IsolatedEmrError: the engine cannot.
     """
-    with _engine() as engine:
+    with _engine_of(resource) as engine:
         container.remove_container(engine, _which(resource), run_id)
 
 
@@ -31,7 +32,7 @@ def remove_network(run_id: str, resource: Resource) -> None:
     :raises PermissionError: it is another's.
     :raises IsolatedEmrError: the engine cannot.
     """
-    with _engine() as engine:
+    with _engine_of(resource) as engine:
         with engine_errors(f"looking for containers of {run_id}"):
             late = engine.api.containers(all=True, quiet=True, filters={"label": f"{RUN_ID_LABEL}={run_id}"})
         for found in late:
@@ -45,9 +46,16 @@ def _which(resource: Resource) -> str:
 
 
 @contextmanager
-def _engine() -> Iterator[Engine]:
+def _engine_of(resource: Resource) -> Iterator[Engine]:
     engine = Engine.connect()
     try:
+        # Docker's context, or DOCKER_HOST, may name another one today.
+        if resource.facts.get("engine") != engine.id:
+            raise errors.EngineUnavailable(
+                "The engine that answers is not the one that it was made on.",
+                checked=f"the engine's ID is {engine.id}, the journal has {resource.facts.get('engine')}",
+                cure="Sweep with the DOCKER_HOST or the Docker context of the run.",
+            )
         yield engine
     finally:
         engine.close()

@@ -72,6 +72,7 @@ class SparkContainer:
         self._kills = 0
         #: What the image has, once that is known.
         self.found: dict[str, Any] = {}
+        self._fits: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.gateway = asyncio.create_task(self._launch())
         # Nobody may ever ask for it; then its failure is nobody's either.
         self.gateway.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -79,6 +80,7 @@ class SparkContainer:
     async def status(self) -> dict[str, Any]:
         """Return ``alive``, and where not, ``exit`` in words; ``log`` is what it prints; ``note`` is what a failed test
         should say of it although it lives."""
+        _link_new(self._place.directory / "cwd", self._request.cwd)
         alive = self._server is not None and not self._server.done()
         note = ""
         if alive:
@@ -86,6 +88,16 @@ class SparkContainer:
             note = self._container.killed_for_memory if kills > self._kills else ""
             self._kills = kills
         return {"alive": alive, "exit": self._exit, "log": str(self._place.log), "note": note}
+
+    async def check(self) -> None:
+        """Wait until the image is known to fit.
+
+        :raises IsolatedEmrError: it does not, or there can be no container.
+        """
+        either: list[asyncio.Future[Any]] = [self._fits, self.gateway]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not self._fits.done():
+            await self.gateway
 
     async def end(self) -> list[str]:
         """Remove the container, and return what could not be removed."""
@@ -102,17 +114,20 @@ class SparkContainer:
         key, session_id = tokens.new_key(), directory.name
         write_private(directory / "key", key)
         files = self._request.files
-        packages = () if self._image.spark_home else (*files.packages, self._request.spark_home)
-        _make_working_directory(directory / "cwd", self._request.cwd)
+        # An image with a Spark of its own is taken as a whole.
+        packages = () if self._image.spark_home else files.packages
+        installed_spark = () if self._image.spark_home else (self._request.spark_home,)
+        _link_new(directory / "cwd", self._request.cwd)
         mounts = Mounts(
-            read_only=(*files.read_only, *packages),
+            read_only=(*files.read_only, *packages, *installed_spark),
             writable=(*files.writable, directory, self._place.log),
         )
         await self._container.start(mounts, [connect.CONTAINER_PORT])
         found = await self._container.look()
         self._check(found)
         self.found = found
-        python_path = ":".join(map(str, (_WORKER_PATH, *files.python_path, *packages[:-1])))
+        self._fits.set_result(None)
+        python_path = ":".join(map(str, (_WORKER_PATH, *files.python_path, *packages)))
         server = {
             "spark_home": self._image.spark_home or str(self._request.spark_home),
             "settings": self._settings(found),
@@ -216,13 +231,15 @@ class SparkContainer:
         )
 
 
-def _make_working_directory(directory: Path, like: Path) -> None:
-    """Make a directory with links to all that another has: what jobs read by a relative path is there, and what they
-    write, as Spark 3.5 does itself with artifacts, does not reach the project.
+def _link_new(directory: Path, like: Path) -> None:
+    """Have a directory with links to all that another has: what jobs read by a relative path is there, and what they write,
+    as Spark 3.5 does itself with artifacts, does not reach the project.
 
-    :param directory: a new directory.
+    :param directory: the directory, which is made.
     :param like: where the client is.
     """
-    directory.mkdir(mode=0o700)
+    directory.mkdir(mode=0o700, exist_ok=True)
+    there = {path.name for path in directory.iterdir()}
     for path in like.iterdir():
-        (directory / path.name).symlink_to(path)
+        if path.name not in there:
+            (directory / path.name).symlink_to(path)

@@ -10,6 +10,7 @@ newer than Python 3.8.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -83,6 +84,9 @@ class Supervisor:
                 )
         except OSError as error:
             return {"not_started": [error.errno, error.strerror]}
+        except ValueError as error:
+            # A null character in an argument, say.
+            return {"not_started": [errno.EINVAL, str(error)]}
         self._running[process.pid] = {"id": request["id"], "name": request["name"], "process": process}
         return None
 
@@ -161,14 +165,22 @@ def _kill(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def _say(message: dict[str, Any]) -> None:
+def _take_stdout() -> int:
+    """Return a descriptor for answers alone: what is written to this process's standard output goes to the other one."""
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    return answers
+
+
+def _say(answers: int, message: dict[str, Any]) -> None:
     line = json.dumps(message).encode() + b"\n"
     while line:
-        line = line[os.write(1, line) :]
+        line = line[os.write(answers, line) :]
 
 
 def main() -> int:
     """Serve until standard input ends."""
+    answers = _take_stdout()
     supervisor = Supervisor()
     wakeup, waker = os.pipe()
     os.set_blocking(waker, False)
@@ -185,7 +197,7 @@ def main() -> int:
         if wakeup in ready:
             os.read(wakeup, 4096)
         for answer in supervisor.ended():
-            _say(answer)
+            _say(answers, answer)
         if 0 in ready:
             patience = None
             chunk = os.read(0, 65536)
@@ -196,7 +208,7 @@ def main() -> int:
                 request = json.loads(line)
                 at_once = supervisor.answer(request)
                 if at_once is not None:
-                    _say({"id": request["id"], **at_once})
+                    _say(answers, {"id": request["id"], **at_once})
 
 
 if __name__ == "__main__":
