@@ -50,7 +50,7 @@ ON_DOCKER = {
         "cancelling or outlives or bootstrap or script or signal or logs_are_on_s3 or steps_at_once",
         9,
     ),
-    "test_programs": ("", 43),
+    "test_programs": ("", 44),
     "test_bad_luck": ("", 13),
     "test_moments": ("", 12),
     "test_spark": ("cluster_mode or tables_and_hdfs", 2),

@@ -183,7 +183,8 @@ def test_whether_later_runs_are_prepared(pytester, ini, option, ci, warm):
 def test_doctor(command_line, home):
     result = command_line("doctor", "--json")
     findings = {finding["part"]: finding for finding in json.loads(result.stdout)}
-    assert findings.keys() == {"java", "pyspark", "state", "jars", "memory", "leftovers"}
+    assert findings.keys() == {"java", "pyspark", "state", "jars", "memory", "docker", "leftovers"}
+    assert "an engine with" in findings["docker"]["text"]
     assert result.returncode == 0
     assert findings["jars"]["level"] == "ok"
     jar = next((home / "jars").glob("*/*.jar"))

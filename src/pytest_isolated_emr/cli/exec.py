@@ -13,6 +13,7 @@ import click
 
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backend_options import backend_options
+from pytest_isolated_emr.backends.base import VisibleFiles
 from pytest_isolated_emr.lifecycle.processes import RUN_ID_VARIABLE
 from pytest_isolated_emr.session import Session
 from pytest_isolated_emr.settings import Settings, default_region
@@ -55,7 +56,7 @@ def exec_(backend: str, region: str | None, command: tuple[str, ...]) -> None:
         conf = wiring.defaults(session, _say, _say)
         wiring.write_configuration(session.worker_directory / "conf", conf)
         spark = wiring.cluster_spark(session, conf, os.environ)
-        session.client.request("offer_spark", spark=spark.to_message())
+        session.client.request("offer_spark", spark=spark.to_message(), files=VisibleFiles().to_message())
         session.client.request("ready")
         code = _run(session, command)
         problems = session.client.request("close")["problems"]
