@@ -164,7 +164,7 @@ def add_options(parser: pytest.Parser) -> None:
         "--isolated-emr-docker-network",
         default=None,
         metavar="WHICH",
-        help="closed (default): containers reach the run's own AWS and nothing else; open: other networks too "
+        help="closed (default): containers reach the run's own AWS and this machine; open: other networks too "
         "(docker backend).",
     )
     parser.addini("isolated_emr", "The same as --isolated-emr.", type="bool", default=False)

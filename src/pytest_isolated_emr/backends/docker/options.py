@@ -10,7 +10,7 @@ from pytest_isolated_emr.backends.docker.engine import Engine
 #: Spark's driver takes 1 GiB for its heap unless told otherwise; Python workers and the JVM's own come on top.
 _LEAST_MEMORY = 2 * 2**30
 _MOST_MEMORY = 4 * 2**30
-#: What of the machine's memory all containers of a session may take together.
+#: What of the machine's memory the containers of tests' Sparks may take together, unless there are many.
 _SHARE = 0.6
 
 
