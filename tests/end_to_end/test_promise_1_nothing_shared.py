@@ -88,3 +88,35 @@ def test_a_run_inside_a_test_is_a_session_of_its_own(pytester, isolated_emr):
 def test_nested_runs(project: Path, run_pytest, workers):
     (project / "test_it.py").write_text(NESTED)
     run_pytest("--isolated-emr", *(["-n", str(workers)] if workers else [])).assert_passed(1)
+
+
+NESTED_SPARK = """
+pytest_plugins = "pytester"
+
+# pytester forgets the modules that were imported since its set-up, and NumPy cannot be imported twice.
+def test_a_run_inside_a_test_has_a_spark_of_its_own(spark, pytester, isolated_emr):
+    import os
+    spark.range(3).write.saveAsTable("outer")
+    remote = os.environ["SPARK_REMOTE"]
+    pytester.makepyfile(
+        "import os\\n"
+        "def test_inner(spark):\\n"
+        "    assert spark.catalog.listTables() == []\\n"
+        f"    assert os.environ['SPARK_REMOTE'] != {remote!r}\\n"
+        "    assert spark.range(4).count() == 4\\n"
+    )
+    for run in (pytester.runpytest_inprocess, pytester.runpytest_subprocess):
+        run(*ARGUMENTS, "-p", "no:cacheprovider", "-p", "no:spark").assert_outcomes(passed=1)
+    # The outer one goes on.
+    assert os.environ["SPARK_REMOTE"] == remote
+    assert [table.name for table in spark.catalog.listTables()] == ["outer"]
+    from pyspark.sql import SparkSession
+    assert SparkSession.builder.getOrCreate().table("outer").count() == 3
+"""
+
+
+@pytest.mark.spark
+def test_nested_runs_in_containers(project: Path, run_pytest):
+    arguments = BACKENDS["docker"]
+    (project / "test_it.py").write_text(f"ARGUMENTS = {list(arguments)!r}\n{NESTED_SPARK}")
+    run_pytest(*arguments, "-p", "no:spark").assert_passed(1)

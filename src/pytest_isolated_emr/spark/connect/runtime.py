@@ -66,6 +66,10 @@ _OF_PRIVATE_EMR = re.compile(r"sc://127\.0\.0\.1:\d+/;.*\bx-aws-proxy-auth=v2\.l
 _RETRIES = {"max_retries": 3, "backoff_multiplier": 2, "initial_backoff": 100, "max_backoff": 1000}
 
 
+#: The runtimes that have patched PySpark in this process, the current one last: a test may run pytest in its own process.
+_INSTALLED: list[ConnectRuntime] = []
+
+
 class ConnectRuntime:
     """Spark as one process of the session has it, over Spark Connect.
 
@@ -105,7 +109,7 @@ class ConnectRuntime:
         self._first_settings: Properties = {}
         self._sent_files = VisibleFiles()
         self._sessions: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._is_installed = False
+        self._session_class: Any = None
         self._patches = pytest.MonkeyPatch()
 
     # What the plugin does with it
@@ -122,7 +126,7 @@ class ConnectRuntime:
                 checked=f"these packages are not installed: {', '.join(missing)}",
                 cure="pip install 'pytest-isolated-emr[docker]', which brings them.",
             )
-        self._is_installed = True
+        _INSTALLED.append(self)
         self._patch_when_imported("session", self._patch_session)
         self._patch_when_imported("dataframe", lambda module: self._say_what_is_not_there(module.DataFrame))
         self._patch_when_imported("column", lambda module: self._say_what_is_not_there(module.Column))
@@ -143,7 +147,8 @@ class ConnectRuntime:
         """Let go of Spark and leave PySpark as it was."""
         self._stop_sessions()
         self._modules.forget()
-        self._is_installed = False
+        if self in _INSTALLED:
+            _INSTALLED.remove(self)
         self._patches.undo()
 
     @property
@@ -202,7 +207,7 @@ class ConnectRuntime:
 
     def running_session(self) -> Any:
         """Return the session that ``getOrCreate`` would return, if there is one."""
-        session = _connect_session_class()._default_session if self.is_used else None
+        session = self._remote_sessions()._default_session if self.is_used else None
         return session if session is not None and not session.is_stopped else None
 
     def isolation_of(self, shared: Any) -> ConnectIsolation:
@@ -236,6 +241,8 @@ class ConnectRuntime:
                 self._stop_sessions()
                 self.start(for_server)
             self._connect()
+            # Those of a run around this one are its own.
+            self._forget_current_sessions()
             self._first_settings = {k: v for k, v in asked.items() if properties.is_session_setting(k)}
         else:
             for key, _value in sorted(for_server.items() - (self._options or {}).items()):
@@ -243,7 +250,7 @@ class ConnectRuntime:
                     f"{key}: ignored by a Spark that runs already; "
                     "give the test @pytest.mark.isolated_emr(conf=…) to have one started with it"
                 )
-        remote = _connect_session_class().builder.config("spark.remote", self._url)
+        remote = self._remote_sessions().builder.config("spark.remote", self._url)
         for key, value in asked.items():
             if properties.is_session_setting(key):
                 remote.config(key, value)
@@ -252,7 +259,7 @@ class ConnectRuntime:
     def _connect(self) -> None:
         """Wait for the server, and know where it is."""
         # Its import takes a second, while the server comes up.
-        _connect_session_class()
+        self._remote_sessions()
         where = self._client.request("spark_gateway")
         self._url = where["url"]
         now = self._files()
@@ -266,13 +273,14 @@ class ConnectRuntime:
 
         def patch_if_installed(module: Any) -> None:
             # Hooks stay registered.
-            if self._is_installed:
+            if self in _INSTALLED:
                 patch(module)
 
         wrapt.register_post_import_hook(patch_if_installed, f"pyspark.sql.connect.{name}")
 
     def _patch_session(self, module: Any) -> None:
-        session_class = module.SparkSession
+        # Kept, as a test's pytester may take the module away.
+        session_class = self._session_class = module.SparkSession
         self._say_what_is_not_there(session_class)
         original_init, original_create = session_class.__init__, session_class.Builder.create
         original_active = session_class.active.__func__
@@ -282,6 +290,8 @@ class ConnectRuntime:
             self._know(session)
 
         def create(builder: Any) -> Any:
+            if not self._is_current:
+                return original_create(builder)
             is_ours = _OF_PRIVATE_EMR.match(builder._options.get("spark.remote", ""))
             if builder._channel_builder is not None or not is_ours:
                 self._left_out("spark.remote")
@@ -291,7 +301,7 @@ class ConnectRuntime:
 
         def active(cls: Any) -> Any:
             # Over Connect a function with its type in words, @udf("long"), needs a session as it is defined.
-            if self.running_session() is None:
+            if self._is_current and self.running_session() is None:
                 self._get_or_create(session_class.builder)
                 self._is_by_the_way = True
             return original_active(cls)
@@ -312,7 +322,22 @@ class ConnectRuntime:
         self._patches.setattr(session_class.Builder, "create", create)
         self._patches.setattr(session_class, "active", classmethod(active))
 
+    def _remote_sessions(self) -> Any:
+        """Return the class of Spark Connect's sessions."""
+        return self._session_class or importlib.import_module("pyspark.sql.connect.session").SparkSession
+
+    def _forget_current_sessions(self) -> None:
+        session_class = self._remote_sessions()
+        session_class._default_session = None
+        session_class._active_session.session = None
+
+    @property
+    def _is_current(self) -> bool:
+        return _INSTALLED[-1:] == [self]
+
     def _know(self, session: Any) -> None:
+        if not self._is_current:
+            return
         _give_up_early(session.client)
         self._sessions.add(session)
         self._modules.send_to(session)
@@ -340,9 +365,7 @@ class ConnectRuntime:
             if not session.is_stopped:
                 stop_session(session)
         self._sessions.clear()
-        session_class = _connect_session_class()
-        session_class._default_session = None
-        session_class._active_session.session = None
+        self._forget_current_sessions()
         self._url = ""
         os.environ["SPARK_REMOTE"] = NO_SERVER_YET
 
@@ -356,10 +379,6 @@ def _is_there(name: str) -> bool:
     except ModuleNotFoundError:
         # The package that it would be in.
         return False
-
-
-def _connect_session_class() -> Any:
-    return importlib.import_module("pyspark.sql.connect.session").SparkSession
 
 
 def _give_up_early(client: Any) -> None:
