@@ -27,6 +27,7 @@ from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.base import VisibleFiles
 from pytest_isolated_emr.keeper.client import KeeperClient
 from pytest_isolated_emr.spark import connect, properties, user_settings
+from pytest_isolated_emr.spark.connect import not_there
 from pytest_isolated_emr.spark.connect.isolation import ConnectIsolation, stop_session
 from pytest_isolated_emr.spark.connect.modules import SuiteModules, modules_of
 from pytest_isolated_emr.spark.environment import NO_SERVER_YET
@@ -36,11 +37,6 @@ Properties = dict[str, str]
 
 #: What PySpark's Connect client imports: https://spark.apache.org/docs/latest/api/python/getting_started/install.html
 _CLIENT_PACKAGES = ("grpc", "grpc_status", "google.rpc", "pandas", "pyarrow")
-_NOT_REMOTE = {
-    "SparkSession": ("_jsc", "_jconf", "_jvm", "_jsparkSession", "_sc", "sparkContext"),
-    "DataFrame": ("_jdf", "_jseq", "_jmap", "_jcols", "rdd"),
-    "Column": ("_jc",),
-}
 _PARALLELISM = "spark.default.parallelism"
 #: Settings of clusters, which make no difference to one process: no new server for them.
 _OF_CLUSTERS = (
@@ -128,12 +124,14 @@ class ConnectRuntime:
             )
         _INSTALLED.append(self)
         self._patch_when_imported("session", self._patch_session)
-        self._patch_when_imported("dataframe", lambda module: self._say_what_is_not_there(module.DataFrame))
-        self._patch_when_imported("column", lambda module: self._say_what_is_not_there(module.Column))
+        self._patch_when_imported(
+            "dataframe", lambda module: not_there.say_so(module.DataFrame, self._patches)
+        )
+        self._patch_when_imported("column", lambda module: not_there.say_so(module.Column, self._patches))
         context, session, _udf = import_pyspark()
         builder = session.SparkSession.Builder
-        self._patches.setattr(context, "launch_gateway", _no_jvm)
-        self._patches.setattr(context.SparkContext, "__init__", _no_jvm)
+        self._patches.setattr(context, "launch_gateway", not_there.no_jvm)
+        self._patches.setattr(context.SparkContext, "__init__", not_there.no_jvm)
         self._patches.setattr(builder, "_validate_startup_urls", lambda *_args, **_kwargs: None)
         runtime = self
 
@@ -281,7 +279,7 @@ class ConnectRuntime:
     def _patch_session(self, module: Any) -> None:
         # Kept, as a test's pytester may take the module away.
         session_class = self._session_class = module.SparkSession
-        self._say_what_is_not_there(session_class)
+        not_there.say_so(session_class, self._patches)
         original_init, original_create = session_class.__init__, session_class.Builder.create
         original_active = session_class.active.__func__
 
@@ -342,21 +340,6 @@ class ConnectRuntime:
         self._sessions.add(session)
         self._modules.send_to(session)
 
-    def _say_what_is_not_there(self, kind: Any) -> None:
-        names = _NOT_REMOTE[kind.__name__]
-        original = getattr(kind, "__getattr__", object.__getattribute__)
-
-        def get(instance: Any, name: str) -> Any:
-            if name in names:
-                raise _not_over_connect(f"{kind.__name__}.{name}")
-            return original(instance, name)
-
-        self._patches.setattr(kind, "__getattr__", get, raising=False)
-        for name in names:
-            if hasattr(kind, name):
-                # A property that says so in other words; an AttributeError leads from here to the one above.
-                self._patches.setattr(kind, name, property(lambda _instance: _no_jvm()))
-
     def _stop_sessions(self) -> None:
         """Stop every session of this process: one that is left can keep Python from exiting."""
         if not self._url:
@@ -390,15 +373,3 @@ def _give_up_early(client: Any) -> None:
     else:
         # pyspark 3.5
         client._retry_policy.update(_RETRIES)
-
-
-def _no_jvm(*_args: Any, **_kwargs: Any) -> Any:
-    raise _not_over_connect("SparkContext")
-
-
-def _not_over_connect(name: str) -> errors.NotOverConnect:
-    return errors.NotOverConnect(
-        f"{name} does not exist over Spark Connect.",
-        checked="the session's Spark runs in a container, where PySpark has no JVM at hand: no RDDs, no SparkContext",
-        cure="Use DataFrames, or run these tests with --isolated-emr-backend=local.",
-    )
