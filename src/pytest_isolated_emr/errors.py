@@ -247,3 +247,75 @@ class NoSessionPort(IsolatedEmrError):
     """An EMR cluster in a container has as many Spark Connect sessions as ports are published."""
 
     code = "IE530"
+
+
+class CredentialsUnusable(IsolatedEmrError):
+    """AWS credentials are missing, expired or refused, or the role cannot be taken."""
+
+    code = "IE601"
+
+
+class BucketUnusable(IsolatedEmrError):
+    """The bucket of the scratch is missing, another account's, in another region, or not to be written."""
+
+    code = "IE602"
+
+
+class ClusterRefused(IsolatedEmrError):
+    """The cluster that was asked for cannot be had: found out before its launch, or by AWS's answer to it."""
+
+    code = "IE603"
+
+
+class ClusterNotReady(IsolatedEmrError):
+    """The session's cluster ended before it was ready, or was not ready in time."""
+
+    code = "IE604"
+
+
+class ClusterEnded(IsolatedEmrError):
+    """The session's cluster was terminated by somebody else, or failed, while it was needed."""
+
+    code = "IE605"
+
+
+class LaunchUncertain(IsolatedEmrError):
+    """The answer to RunJobFlow was lost, and whether there is a cluster cannot be found out."""
+
+    code = "IE606"
+
+
+class AwsRefused(IsolatedEmrError):
+    """AWS refused a call: a right is missing, or a service does not take it."""
+
+    code = "IE607"
+
+
+class AwsUnreachable(IsolatedEmrError):
+    """AWS did not answer, or with errors of its own or throttling, however often it was asked."""
+
+    code = "IE608"
+
+
+class LeaseLapsed(IsolatedEmrError):
+    """The session's lease was not renewed in time or was taken away, so that the session had to stop."""
+
+    code = "IE609"
+
+
+class NoSlot(IsolatedEmrError):
+    """As many sessions as are allowed run at the same time, and none ended in the time to wait."""
+
+    code = "IE610"
+
+
+class NoConnectSessions(IsolatedEmrError, AttributeError):
+    """The cluster's release has no Spark Connect sessions, and so no Spark for the tests' own process."""
+
+    code = "IE611"
+
+
+class ConnectSessionFailed(IsolatedEmrError):
+    """A Spark Connect session of the cluster did not start, or ended while it was needed."""
+
+    code = "IE612"

@@ -1,0 +1,211 @@
+"""The AWS account that a session's cluster is in, as the keeper reaches it with the user's own credentials."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+)
+
+from pytest_isolated_emr import errors
+
+#: Codes by which services say that credentials are none:
+#: https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
+_OF_CREDENTIALS = frozenset(
+    {
+        "AuthFailure",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+#: Codes that say "later": a call with one of them had no effect.
+THROTTLED = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestLimitExceeded",
+        "TooManyRequestsException",
+        "BandwidthLimitExceeded",
+        "SlowDown",
+        "PriorRequestNotComplete",
+    }
+)
+_NO_CREDENTIALS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    ProfileNotFound,
+    SSOError,
+)
+_NO_ANSWER = (ConnectionError, HTTPClientError)
+
+#: Each attempt of a call is given up after this long, in seconds; botocore tries again.
+_CONNECT_SECONDS, _READ_SECONDS = 10, 60
+_ATTEMPTS = 8
+
+
+class Account:
+    """An account, with clients for it. Get one by :meth:`connect`.
+
+    :param id: its number.
+    :param arn: whose credentials these are.
+    :param region: where the cluster is.
+    """
+
+    def __init__(self, session: Any, region: str, account_id: str, arn: str) -> None:
+        self._session = session
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self.region = region
+        self.id = account_id
+        self.arn = arn
+
+    @classmethod
+    def connect(cls, region: str) -> Account:
+        """Find the user's credentials as boto3 does, and ask AWS whose they are.
+
+        :param region: where the cluster is to be.
+        :raises CredentialsUnusable: there are none, or AWS does not take them.
+        :raises AwsUnreachable: AWS does not answer.
+        """
+        with aws_errors("asking whose the credentials are"):
+            # Of its own: boto3's default session is whoever's imported it first.
+            session = boto3.Session(botocore_session=botocore.session.Session(), region_name=region)
+            account = cls(session, region, "", "")
+            caller = account.client("sts").get_caller_identity()
+        account.id, account.arn = caller["Account"], caller["Arn"]
+        return account
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client, which threads may share. S3's says of each call whose the bucket has to be.
+
+        :param service: its name in boto3.
+        """
+        with self._lock:
+            if service not in self._clients:
+                client = self._session.client(
+                    service,
+                    config=Config(
+                        connect_timeout=_CONNECT_SECONDS,
+                        read_timeout=_READ_SECONDS,
+                        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+                    ),
+                )
+                if service == "s3":
+                    client.meta.events.register("provide-client-params.s3", self._expect_owner)
+                self._clients[service] = client
+            return self._clients[service]
+
+    def _expect_owner(self, params: dict[str, Any], model: Any, **_kwargs: Any) -> dict[str, Any] | None:
+        """See https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html."""
+        if self.id and "ExpectedBucketOwner" in model.input_shape.members:
+            return {"ExpectedBucketOwner": self.id, **params}
+        return None
+
+
+def code_of(error: ClientError) -> str:
+    """Return the code of an error that AWS answered with, such as ``AccessDenied``.
+
+    :param error: as botocore raises it.
+    """
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def status_of(error: ClientError) -> int:
+    """Return the HTTP status of an error that AWS answered with.
+
+    :param error: as botocore raises it.
+    """
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def is_without_effect(error: BotoCoreError | ClientError) -> bool:
+    """Tell whether a call that failed had surely no effect: AWS refused it.
+
+    :param error: as botocore raises it. One without an answer, or with a 5xx, may have had its effect.
+    """
+    if isinstance(error, ClientError):
+        return code_of(error) in THROTTLED or status_of(error) < 500
+    return not isinstance(error, _NO_ANSWER)
+
+
+@contextmanager
+def aws_errors(doing: str) -> Iterator[None]:
+    """Turn botocore's errors into ours.
+
+    :param doing: what is being done, such as ``asking for the cluster's state``.
+    :raises CredentialsUnusable: the credentials are none, or no more.
+    :raises AwsRefused: AWS says no.
+    :raises AwsUnreachable: there is no answer, or none that says anything.
+    """
+    try:
+        yield
+    except _NO_CREDENTIALS as error:
+        raise errors.CredentialsUnusable(
+            "There are no AWS credentials to use.",
+            checked=f"{doing}: {error}",
+            cure="Log in (`aws sso login`, say), set AWS_PROFILE, or give the CI job a role.",
+        ) from error
+    except ClientError as error:
+        raise _of_answer(doing, error) from error
+    except _NO_ANSWER as error:
+        raise errors.AwsUnreachable(
+            "AWS does not answer.",
+            checked=f"{doing}: {error}",
+            cure="Look at the network, at the region's name and at https://health.aws.amazon.com, and run again.",
+        ) from error
+    except BotoCoreError as error:
+        raise errors.AwsRefused(
+            "A call of AWS could not be made.",
+            checked=f"{doing}: {error}",
+            cure="Mend the setting that it names.",
+        ) from error
+
+
+def _of_answer(doing: str, error: ClientError) -> errors.IsolatedEmrError:
+    code = code_of(error)
+    words = error.response.get("Error", {}).get("Message") or "no more words"
+    checked = f"{doing}: AWS says to {error.operation_name}: {code}: {words}"
+    if code in _OF_CREDENTIALS:
+        return errors.CredentialsUnusable(
+            "AWS does not take these credentials, or no more.",
+            checked=checked,
+            cure="Log in again, or let the CI job take its role for as long as the run lasts.",
+        )
+    if code in THROTTLED or status_of(error) >= 500:
+        return errors.AwsUnreachable(
+            "AWS answers with errors of its own, or is asked too often.",
+            checked=checked,
+            cure="Wait, look at https://health.aws.amazon.com, and run again.",
+        )
+    return errors.AwsRefused(
+        "AWS refuses a call.",
+        checked=checked,
+        cure="Give the credentials the rights of docs/emr-iam.md, or mend what AWS names.",
+    )

@@ -1,0 +1,65 @@
+"""What a cluster says of the session that it is of: its name, and tags that prove it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+RUN_ID = "isolated-emr-run-id"
+OWNER = "isolated-emr-owner"
+HOST = "isolated-emr-host"
+EXPIRY = "isolated-emr-expiry"
+#: Where the session's lease is, as ``s3://bucket/prefix/run id``.
+PLACE = "isolated-emr-place"
+
+
+@dataclass(frozen=True)
+class SessionIdentity:
+    """Whose a cluster is.
+
+    :param run_id: the session's name.
+    :param owner: who started it, as ``user`` or an ARN.
+    :param host: the machine that it runs on.
+    :param expiry: when nobody wants the cluster any more, by AWS's clock.
+    :param place: the run's own prefix, as ``s3://bucket/prefix/run id``.
+    """
+
+    run_id: str
+    owner: str
+    host: str
+    expiry: datetime
+    place: str
+
+    @property
+    def cluster_name(self) -> str:
+        """The name by which ListClusters finds the session's cluster, as that tells no tags."""
+        return name_of(self.run_id)
+
+    def tags(self) -> list[dict[str, str]]:
+        """Return the tags as RunJobFlow takes them."""
+        values = {
+            RUN_ID: self.run_id,
+            OWNER: self.owner,
+            HOST: self.host,
+            EXPIRY: self.expiry.isoformat(timespec="seconds"),
+            PLACE: self.place,
+        }
+        return [{"Key": key, "Value": value} for key, value in values.items()]
+
+
+def name_of(run_id: str) -> str:
+    """Return the name of a session's cluster.
+
+    :param run_id: the session's.
+    """
+    return f"isolated-emr {run_id}"
+
+
+def values_of(tags: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return a cluster's tags by their keys.
+
+    :param tags: as DescribeCluster has them.
+    """
+    return {str(tag.get("Key")): str(tag.get("Value")) for tag in tags}
