@@ -5,7 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -152,3 +157,30 @@ def test_the_policies_that_aws_itself_made_can_be_attached(start_endpoint: Start
     iam.attach_role_policy(RoleName="EMR_DefaultRole", PolicyArn=arn)
     attached = iam.list_attached_role_policies(RoleName="EMR_DefaultRole")["AttachedPolicies"]
     assert [policy["PolicyArn"] for policy in attached] == [arn]
+
+
+@pytest.mark.parametrize("condition", ["IfNoneMatch", "IfMatch"])
+def test_of_conditional_writes_at_once_one_succeeds(
+    start_endpoint: Start, tmp_path: Path, condition: str
+) -> None:
+    # Its threads change places as often as they can.
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.setswitchinterval(1e-6)\n")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    endpoint = start_endpoint([{"name": "here", "directory": None}], {"PYTHONPATH": path})
+    clients = [endpoint.client("s3") for _ in range(8)]
+
+    def write(client: Any, key: str, value: str, start: threading.Barrier) -> str:
+        start.wait()
+        try:
+            client.put_object(Bucket="here", Key=key, Body=os.urandom(200_000), **{condition: value})
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return "written"
+
+    for turn in range(15):
+        key, value, start = f"{condition}-{turn}", "*", threading.Barrier(len(clients))
+        if condition == "IfMatch":
+            value = clients[0].put_object(Bucket="here", Key=key, Body=b"first")["ETag"]
+        with ThreadPoolExecutor(len(clients)) as pool:
+            answers = Counter(pool.map(write, clients, repeat(key), repeat(value), repeat(start)))
+        assert answers == {"written": 1, "PreconditionFailed": len(clients) - 1}

@@ -154,12 +154,14 @@ def _make_servers(fds: Sequence[int], settings: EndpointSettings) -> list[Any]:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication
     from werkzeug.serving import make_server
 
+    from . import atomic_writes
     from .access import KeyCheck
     from .handed_out_keys import HandedOutKeys
     from .serving import QuietRequestHandler, app_for_service, with_buckets_in_path, with_errors_in_protocol
 
     handed_out = HandedOutKeys()
     handed_out.install()
+    atomic_writes.install()
     _make_buckets(settings)
     dispatcher = DomainDispatcherApplication(
         partial(app_for_service, install_emr=partial(_install_emr, settings.session_directory))
