@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from pytest_isolated_emr.backends import removers
+from pytest_isolated_emr.cli.sweep_scratch import Scratch, sweep_scratch
 from pytest_isolated_emr.lifecycle.run_id import RUN_ID_WIDTH
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.lifecycle.sweep import Report
@@ -22,12 +23,26 @@ from pytest_isolated_emr.lifecycle.sweep import sweep as sweep_root
     "--delete", is_flag=True, help="Remove it. Without this the command only says what it would remove."
 )
 @click.option("--kept", is_flag=True, help="Include what was kept of failed tests.")
+@click.option(
+    "--scratch",
+    type=Scratch(),
+    help="Instead of this machine: what dead sessions of any machine left in this place and its account on AWS.",
+)
+@click.option("--region", default=None, help="Where their clusters are. Default: as for pytest.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def sweep(delete: bool, kept: bool, as_json: bool) -> None:
+def sweep(
+    delete: bool, kept: bool, scratch: tuple[str, str] | None, region: str | None, as_json: bool
+) -> None:
     """Remove what dead sessions of yours left on this machine. Live sessions are never touched.
 
     Exits with 1 if something could not be removed.
     """
+    if scratch is not None:
+        if kept:
+            raise click.UsageError("--kept is of this machine, and --scratch is not")
+        sys.exit(0 if sweep_scratch(scratch, region=region, delete=delete, as_json=as_json) else 1)
+    if region is not None:
+        raise click.UsageError("--region goes with --scratch")
     report = sweep_root(StateRoot.from_environment(), delete=delete, kept=kept, removers=removers())
     if as_json:
         click.echo(json.dumps(asdict(report), indent=1, default=str))
