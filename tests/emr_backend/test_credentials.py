@@ -12,7 +12,8 @@ from datetime import datetime, timedelta, timezone
 import boto3
 import botocore.session
 import pytest
-from botocore.exceptions import CredentialRetrievalError
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import CredentialRetrievalError, EndpointConnectionError
 
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.emr import account as accounts
@@ -31,7 +32,7 @@ AT_ONCE = timedelta(hours=2)
 @pytest.fixture
 def aws(start_endpoint, monkeypatch) -> Endpoint:  # noqa: F811
     """An AWS of the test's own, which it may end; the user's credentials are its key."""
-    endpoint = start_endpoint([{"name": "b", "directory": None}])
+    endpoint = start_endpoint()
     for name, value in {
         "AWS_ENDPOINT_URL": endpoint.url,
         "AWS_ACCESS_KEY_ID": endpoint.credentials.access_key_id,
@@ -58,6 +59,24 @@ def client_with(credentials: TemporaryCredentials, service: str, aws: Endpoint):
         botocore_session=botocore.session.Session(),
     )
     return session.client(service, endpoint_url=aws.url)
+
+
+def no_answer(**_kwargs):
+    raise EndpointConnectionError(endpoint_url="https://sts.eu-west-1.amazonaws.com")
+
+
+def access_denied(request, **_kwargs):
+    """The answer that AWS gives, which moto does not."""
+    said = "User: me is not authorized to perform: sts:AssumeRole on resource: role"
+    body = f"<ErrorResponse><Error><Code>AccessDenied</Code><Message>{said}</Message></Error></ErrorResponse>"
+    answer = AWSResponse(request.url, 403, {}, None)
+    answer._content = body.encode()
+    return answer
+
+
+def let_aws(answer, account: Account) -> None:
+    """Exchange the answers to AssumeRole from now on."""
+    account.client("sts").meta.events.register("before-send.sts.AssumeRole", answer)
 
 
 def test_the_role_is_taken_in_the_runs_name(account, aws):
@@ -89,10 +108,10 @@ def test_threads_share_one_call(account):
     assert (len(keys), len(calls)) == (1, 1)
 
 
-def test_the_old_ones_are_used_while_aws_does_not_answer(account, aws):
+def test_the_old_ones_are_used_while_aws_does_not_answer(account):
     limited = LimitedCredentials(account, ROLE, RUN, POLICY, renew_before=AT_ONCE, retry_seconds=0)
     old = limited.current()
-    aws.end()
+    let_aws(no_answer, account)
     assert limited.current() == old
     assert isinstance(limited.problem, errors.AwsUnreachable)
 
@@ -102,17 +121,21 @@ def test_a_renewal_that_hangs_holds_up_nobody(account):
     old = limited.current()
     may_go_on, renewed = threading.Event(), threading.Event()
     events = account.client("sts").meta.events
-    events.register("before-call.sts.AssumeRole", lambda **_: may_go_on.wait(60))
+
+    def hang(**_kwargs):
+        may_go_on.wait(60)
+
+    events.register("before-call.sts.AssumeRole", hang)
     events.register("after-call.sts.AssumeRole", lambda **_: renewed.set())
     assert limited.current() == old
     may_go_on.set()
     assert renewed.wait(60)
 
 
-def test_a_failed_renewal_is_not_repeated_at_once(account, aws):
+def test_a_failed_renewal_is_not_repeated_at_once(account):
     limited = LimitedCredentials(account, ROLE, RUN, POLICY, renew_before=AT_ONCE, retry_seconds=3600)
     limited.current()
-    aws.end()
+    let_aws(no_answer, account)
     calls = []
     account.client("sts").meta.events.register("before-call.sts.AssumeRole", lambda **_: calls.append(1))
     for _ in range(5):
@@ -120,18 +143,27 @@ def test_a_failed_renewal_is_not_repeated_at_once(account, aws):
     assert calls == [1]
 
 
-def test_no_answer_at_first_is_an_error(account, aws):
-    aws.end()
+def test_no_answer_at_first_is_an_error(account):
+    let_aws(no_answer, account)
     with pytest.raises(errors.AwsUnreachable, match="AWS does not answer"):
         LimitedCredentials(account, ROLE, RUN, POLICY).current()
 
 
 def test_a_role_that_cannot_be_taken(account):
-    limited = LimitedCredentials(account, ROLE, RUN, POLICY + " " * 2048)
+    let_aws(access_denied, account)
+    limited = LimitedCredentials(account, ROLE, RUN, POLICY)
     with pytest.raises(errors.CredentialsUnusable, match="cannot be taken") as caught:
         limited.current()
     assert account.arn in caught.value.cure
-    assert "AssumeRole" in caught.value.checked
+    assert "not authorized to perform: sts:AssumeRole" in caught.value.checked
+
+
+def test_a_role_that_is_taken_away_in_the_run(account):
+    limited = LimitedCredentials(account, ROLE, RUN, POLICY, renew_before=AT_ONCE, retry_seconds=0)
+    old = limited.current()
+    let_aws(access_denied, account)
+    assert limited.current() == old
+    assert isinstance(limited.problem, errors.CredentialsUnusable)
 
 
 # The server
