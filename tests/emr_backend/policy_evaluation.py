@@ -67,4 +67,6 @@ def _like_any(patterns: str | Sequence[str], text: str, flags: int = 0) -> bool:
 def _regex(pattern: str) -> str:
     parts = re.findall(r"\$\{[*?$]\}|.", pattern, re.DOTALL)
     wild = {"*": ".*", "?": "."}
-    return "".join(re.escape(part[2]) if len(part) == 4 else wild.get(part, re.escape(part)) for part in parts)
+    return "".join(
+        re.escape(part[2]) if len(part) == 4 else wild.get(part, re.escape(part)) for part in parts
+    )

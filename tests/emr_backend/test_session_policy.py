@@ -172,7 +172,12 @@ def test_tags_of_a_cluster_that_is_there():
 def test_what_knows_no_tags():
     for action in ("ListClusters", "DescribeReleaseLabel", "ListReleaseLabels"):
         assert allows(f"elasticmapreduce:{action}", "*")
-    for action in ("CreateSecurityConfiguration", "DeleteSecurityConfiguration", "CreateStudio", "ListStudios"):
+    for action in (
+        "CreateSecurityConfiguration",
+        "DeleteSecurityConfiguration",
+        "CreateStudio",
+        "ListStudios",
+    ):
         assert not allows(f"elasticmapreduce:{action}", "*")
     assert not allows("elasticmapreduce:PutBlockPublicAccessConfiguration", "*")
 
@@ -196,7 +201,9 @@ def test_keys_of_encrypted_buckets_through_s3_alone():
     assert not allows("kms:Decrypt", key, {"kms:ViaService": "secretsmanager.eu-west-1.amazonaws.com"})
 
 
-@pytest.mark.parametrize("action", ["iam:CreateRole", "sts:AssumeRole", "ec2:TerminateInstances", "glue:GetTables"])
+@pytest.mark.parametrize(
+    "action", ["iam:CreateRole", "sts:AssumeRole", "ec2:TerminateInstances", "glue:GetTables"]
+)
 def test_nothing_else(action):
     assert not allows(action, "*", OWN | of_cluster())
 

@@ -81,7 +81,9 @@ class AwsEnvironment:
         )
         config_text, credentials_text = "", ""
         for profile in profiles:
-            config_text += f"{config_section(profile)}region = {self._credentials.region}\ndata_path = {data}\n"
+            config_text += (
+                f"{config_section(profile)}region = {self._credentials.region}\ndata_path = {data}\n"
+            )
             credentials_text += f"[{profile}]\n{keys}"
         write_settings(config, config_text)
         write_settings(credentials, credentials_text)
