@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import boto3
 import botocore.session
 import pytest
+from botocore.exceptions import ClientError
 
 from pytest_isolated_emr.backends.emr import keeper_policy
 from pytest_isolated_emr.backends.emr.keeper_policy import CALLS, Names, check_calls
+from tests.aws.conftest import REGION, endpoint, start_endpoint  # noqa: F401
 
 from .policy_evaluation import decide
+from .recorded_calls import record_calls
 
 PAGE = Path(__file__).parents[2] / "docs" / "emr-iam.md"
 ACCOUNT = "123456789012"
@@ -112,3 +117,37 @@ def test_calls_are_checked_with_the_table():
     with pytest.raises(AssertionError, match="RunJobFlow"):
         check_calls(NEEDED - {("emr", "RunJobFlow")})
     check_calls(NEEDED - {("emr", "RunJobFlow")}, unused=["RunJobFlow"])
+
+
+def test_calls_of_real_clients_are_recorded(endpoint):  # noqa: F811
+    session = boto3.Session(
+        endpoint.credentials.access_key_id,
+        "any",
+        region_name=REGION,
+        botocore_session=botocore.session.Session(),
+    )
+    made = record_calls(session)
+    session.client("sts", endpoint_url=endpoint.url).get_caller_identity()
+    session.client("s3", endpoint_url=endpoint.url).get_bucket_location(Bucket="here")
+    with pytest.raises(ClientError):
+        session.client("s3", endpoint_url=endpoint.url).head_bucket(Bucket="not-here")
+    assert made == {("sts", "GetCallerIdentity"), ("s3", "GetBucketLocation"), ("s3", "HeadBucket")}
+    check_calls(made, unused=[operation for _service, operation in NEEDED])
+
+
+def test_the_roles_policies_on_the_page_are_json_and_enough():
+    before = PAGE.read_text(encoding="utf-8").partition("## What the keeper needs")[0]
+    trust, role = re.findall(r"```json\n(.*?)```", before, re.DOTALL)
+    assert json.loads(trust)["Statement"][0]["Action"] == "sts:AssumeRole"
+    written = "arn:aws:s3:::BUCKET/PREFIX/run/scratch/x"
+    for action in (
+        "s3:PutObject",
+        "s3:GetObjectVersion",
+        "s3:DeleteObjectVersion",
+        "s3:AbortMultipartUpload",
+    ):
+        assert decide(role, action, written, {})
+        assert not decide(role, action, "arn:aws:s3:::BUCKET/production/x", {})
+    assert decide(role, "elasticmapreduce:AddJobFlowSteps", CLUSTER, {})
+    assert decide(role, "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/EMR_DefaultRole", {})
+    assert not decide(role, "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/Admin", {})
