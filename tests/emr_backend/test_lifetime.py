@@ -64,9 +64,10 @@ def test_a_shutdown_by_a_step_ends_the_cluster(emr_cluster):
 """
 
 
-def test_on_the_local_emr(project: Path, run_pytest: Run) -> None:
+@pytest.mark.spark
+def test_on_the_local_emr(project: Path, run_pytest: Run, on_backend: tuple[str, ...]) -> None:
     (project / "test_it.py").write_text(SUITE)
-    run_pytest("--isolated-emr").assert_passed(3)
+    run_pytest(*on_backend).assert_passed(3)
 
 
 @pytest.fixture
