@@ -55,6 +55,11 @@ def test_a_long_lifetime_holds_up_nothing(isolated_emr):
     assert until(cluster, "WAITING", "TERMINATED_WITH_ERRORS") == "WAITING"
 
 
+def test_a_shutdown_that_is_cancelled_ends_nothing(emr_cluster, run_step):
+    run_step("shutdown", "-c", cluster=emr_cluster)
+    assert emr.describe_cluster(ClusterId=emr_cluster)["Cluster"]["Status"]["State"] in ("RUNNING", "WAITING")
+
+
 def test_a_shutdown_by_a_step_ends_the_cluster(emr_cluster):
     step = {"Jar": "command-runner.jar", "Args": ["sudo", "/sbin/shutdown", "-h", "now"]}
     emr.add_job_flow_steps(
@@ -67,7 +72,7 @@ def test_a_shutdown_by_a_step_ends_the_cluster(emr_cluster):
 @pytest.mark.spark
 def test_on_the_local_emr(project: Path, run_pytest: Run, on_backend: tuple[str, ...]) -> None:
     (project / "test_it.py").write_text(SUITE)
-    run_pytest(*on_backend).assert_passed(3)
+    run_pytest(*on_backend).assert_passed(4)
 
 
 @pytest.fixture
