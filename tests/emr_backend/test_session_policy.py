@@ -162,6 +162,8 @@ def test_tags_of_a_cluster_that_is_there():
     # With the run's tag a cluster would become the run's.
     assert not allows("elasticmapreduce:AddTags", CLUSTER, ours)
     assert not allows("elasticmapreduce:AddTags", CLUSTER, ours | of_cluster(OTHER_RUN))
+    # Nor any other tag to another's.
+    assert not allows("elasticmapreduce:AddTags", CLUSTER, {"aws:TagKeys": ["team"]} | of_cluster(OTHER_RUN))
     # What a sweep goes by stays.
     for action in ("AddTags", "RemoveTags"):
         changes = {"aws:TagKeys": ["team", "isolated-emr-expiry"]}
