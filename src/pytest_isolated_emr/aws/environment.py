@@ -67,16 +67,9 @@ class AwsEnvironment:
             "DUCKDB_S3_ENDPOINT": f"localhost:{port}",
             "DUCKDB_S3_USE_SSL": "false",
         }
-        for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
-            if machine.get(name):
-                variables[name] = machine[name]
-        for name in ("NO_PROXY", "no_proxy"):
-            variables[name] = _without_proxy(machine.get(name) or machine.get(name.swapcase()) or "")
-        return variables
+        return variables | chosen_profile(machine) | without_proxy(machine)
 
     def _write_files(self, profiles: Iterable[str]) -> tuple[Path, Path]:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._directory.chmod(0o700)
         config, credentials = self._directory / "config", self._directory / "credentials"
         keys = (
             f"aws_access_key_id = {self._credentials.access_key_id}\n"
@@ -88,11 +81,12 @@ class AwsEnvironment:
         )
         config_text, credentials_text = "", ""
         for profile in profiles:
-            title = profile if profile == "default" else f"profile {shlex.quote(profile)}"
-            config_text += f"[{title}]\nregion = {self._credentials.region}\ndata_path = {data}\n"
+            config_text += (
+                f"{config_section(profile)}region = {self._credentials.region}\ndata_path = {data}\n"
+            )
             credentials_text += f"[{profile}]\n{keys}"
-        _write_private(config, config_text)
-        _write_private(credentials, credentials_text)
+        write_settings(config, config_text)
+        write_settings(credentials, credentials_text)
         return config, credentials
 
 
@@ -137,6 +131,34 @@ def _profile(title: str) -> str | None:
         return rest.strip()
 
 
+def config_section(profile: str) -> str:
+    """Return the line that begins a profile in a config file.
+
+    :param profile: its name.
+    """
+    title = profile if profile == "default" else f"profile {shlex.quote(profile)}"
+    return f"[{title}]\n"
+
+
+def chosen_profile(machine: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which the user chose a profile.
+
+    :param machine: the variables as the user has them.
+    """
+    return {name: machine[name] for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE") if machine.get(name)}
+
+
+def without_proxy(machine: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which no proxy comes between this machine's processes.
+
+    :param machine: the variables as the user has them.
+    """
+    return {
+        name: _without_proxy(machine.get(name) or machine.get(name.swapcase()) or "")
+        for name in ("NO_PROXY", "no_proxy")
+    }
+
+
 def _without_proxy(existing: str) -> str:
     # A lone star switches proxies off altogether; beside other names it is none of them.
     if existing.strip() == "*":
@@ -145,7 +167,14 @@ def _without_proxy(existing: str) -> str:
     return ",".join([*hosts, *(host for host in _LOOPBACK if host not in hosts)])
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_settings(path: Path, text: str) -> None:
+    """Write a file of AWS settings for its owner only, over an earlier one; its directory is made.
+
+    :param path: the file.
+    :param text: what is in it.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.chmod(0o700)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         os.fchmod(descriptor, 0o600)

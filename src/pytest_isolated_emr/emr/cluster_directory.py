@@ -6,6 +6,8 @@ from pathlib import Path
 
 #: Where a command of a cluster finds the cluster's directory.
 DIRECTORY_VARIABLE = "ISOLATED_EMR_CLUSTER_DIRECTORY"
+#: Where a command finds what EMR has in ``/mnt/var/lib/info``.
+INFO_VARIABLE = "ISOLATED_EMR_CLUSTER_INFO"
 #: The description of its Spark there.
 SPARK_FILE = "spark.json"
 

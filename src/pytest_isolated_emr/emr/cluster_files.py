@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import site
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from xml.sax.saxutils import escape
 from pytest_isolated_emr.emr import configurations, releases
 from pytest_isolated_emr.emr.cluster_directory import (
     DIRECTORY_VARIABLE,
+    INFO_VARIABLE,
     SPARK_FILE,
     applications_of,
     directory_of,
@@ -63,6 +65,7 @@ class ClusterFiles:
             "hdfs/tmp",
             "hdfs/user/hadoop",
             "home",
+            "info",
             "local",
             "logs",
             "python",
@@ -80,6 +83,7 @@ class ClusterFiles:
             configurations.write_log4j2(conf / "log4j2.properties", applied.log4j2)
         described = spark.to_message() | {"properties": settings, "environ": {}}
         ClusterSpark.from_message(described).write(self.path / SPARK_FILE)
+        _write_info(self.path / "info", self._cluster_id)
         self._image = spark.image
         own = self._variables(spark)
         self.variables = spark.environ | own
@@ -168,6 +172,7 @@ class ClusterFiles:
         ]
         return {
             DIRECTORY_VARIABLE: str(self.path),
+            INFO_VARIABLE: str(self.path / "info"),
             "EMR_CLUSTER_ID": self._cluster_id,
             "HADOOP_CONF_DIR": conf,
             "HOME": str(self.home),
@@ -201,6 +206,16 @@ def _hdfs(directory: Path) -> dict[str, str]:
         "spark.hadoop.fs.file.impl": LOCAL_FILES_CLASS,
         f"spark.hadoop.fs.viewfs.mounttable.{name}.linkFallback": directory.as_uri(),
     }
+
+
+def _write_info(directory: Path, cluster_id: str) -> None:
+    """Write what scripts read of the cluster and of the instance that they run on: here that is always the master."""
+    of_files: dict[str, dict[str, Any]] = {
+        "job-flow.json": {"jobFlowId": cluster_id},
+        "instance.json": {"isMaster": True, "isRunningNameNode": True, "isRunningDataNode": True},
+    }
+    for name, content in of_files.items():
+        (directory / name).write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
 def _write_core_site(path: Path, settings: dict[str, str]) -> None:

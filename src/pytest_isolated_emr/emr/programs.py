@@ -26,6 +26,10 @@ COMMANDS = {
     "hdfs": "hdfs",
     "yarn": "yarn",
     "sudo": "sudo",
+    "shutdown": "shutdown",
+    "poweroff": "shutdown",
+    "halt": "shutdown",
+    "reboot": "shutdown",
 }
 _MACHINE = (
     "nothing is done, since it would change the machine that runs the tests; what that machine has is used"
