@@ -63,7 +63,7 @@ _CURES = (
         "Name a key pair of this account and region, or none (--isolated-emr-key-name).",
     ),
     (
-        r"security ?group",
+        r"security[ _]?group",
         "Name security groups of the subnet's VPC in isolated_emr_security_groups, or none: then EMR makes its own.",
     ),
     (
