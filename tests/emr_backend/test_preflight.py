@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -87,13 +88,16 @@ def answer(client: Any, operation: str, status: int, body: str) -> Callable[[], 
     """Let AWS answer a call with something else."""
 
     def instead(request: Any, **_: Any) -> AWSResponse:
-        response = AWSResponse(request.url, status, {}, None)
+        response = AWSResponse(request.url, status, {}, io.BytesIO())
         response._content = body.encode()
         return response
 
     event = f"before-send.{client.meta.service_model.service_id.hyphenize()}.{operation}"
     client.meta.events.register(event, instead)
     return lambda: client.meta.events.unregister(event, instead)
+
+
+S3_ERROR = "<Error><Code>{}</Code><Message>No.</Message></Error>"
 
 
 def ec2_error(code: str) -> str:
@@ -107,7 +111,7 @@ def test_a_bucket_that_is_there(account: Account):
 def test_a_bucket_that_is_missing(account: Account):
     with pytest.raises(errors.BucketUnusable, match=r"There is no bucket nowhere\.") as caught:
         preflight.check_bucket(account, "nowhere")
-    assert "HeadBucket" in caught.value.checked
+    assert "NoSuchBucket" in caught.value.checked
 
 
 def test_a_bucket_of_another_region(in_session: Endpoint):  # noqa: F811
@@ -119,10 +123,10 @@ def test_a_bucket_of_somebody_else(account: Account):
     s3 = account.client("s3")
     asked: list[str] = []
     s3.meta.events.register(
-        "before-call.s3.HeadBucket",
+        "before-call.s3.GetBucketLocation",
         lambda params, **_: asked.append(params["headers"]["x-amz-expected-bucket-owner"]),
     )
-    answer(s3, "HeadBucket", 403, "")
+    answer(s3, "GetBucketLocation", 403, S3_ERROR.format("AccessDenied"))
     with pytest.raises(errors.BucketUnusable, match="is another account's, or") as caught:
         preflight.check_bucket(account, "here")
     assert asked == [account.id]
@@ -131,7 +135,7 @@ def test_a_bucket_of_somebody_else(account: Account):
 
 
 def test_s3_out_of_order_is_no_fault_of_the_bucket(account: Account):
-    answer(account.client("s3"), "HeadBucket", 400, "")
+    answer(account.client("s3"), "GetBucketLocation", 400, S3_ERROR.format("InvalidRequest"))
     with pytest.raises(errors.AwsRefused):
         preflight.check_bucket(account, "here")
 
@@ -252,11 +256,42 @@ def test_what_the_credentials_may_not_look_at_is_put_up_with(account: Account, t
         403,
         "<ErrorResponse><Error><Code>AccessDenied</Code><Message>No.</Message></Error></ErrorResponse>",
     )
+    words = "not checked before the launch, as the credentials may not: the"
     assert preflight.check_cluster(account, request_for(things)) == [
-        f"not checked before the launch: the release {RELEASE} (the credentials may not call DescribeReleaseLabel)",
-        f"not checked before the launch: the subnet {things.subnet} (the credentials may not call DescribeSubnets)",
-        "not checked before the launch: the role emr (the credentials may not call GetRole)",
+        f"{words} release {RELEASE}",
+        f"{words} subnet {things.subnet}",
+        f"{words} role emr",
     ]
+
+
+@pytest.mark.parametrize(
+    ("told", "region"), [("", "us-east-1"), ("EU", "eu-west-1"), ("eu-central-1", "eu-central-1")]
+)
+def test_a_region_has_old_names(in_session: Endpoint, told: str, region: str):  # noqa: F811
+    account = Account.connect(region)
+    place = f'<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{told}</LocationConstraint>'
+    answer(account.client("s3"), "GetBucketLocation", 200, place)
+    preflight.check_bucket(account, "any")
+
+
+def test_all_pages_are_read(account: Account, things: Things):
+    emr = account.client("emr")
+    first = emr.list_supported_instance_types(ReleaseLabel=RELEASE)
+    second = emr.list_supported_instance_types(ReleaseLabel=RELEASE, Marker=first["Marker"])
+    last = second["SupportedInstanceTypes"][-1]["Type"]
+    assert preflight.check_cluster(account, request_for(things, instance_type=last)) == []
+
+
+def test_a_subnet_that_is_too_small(account: Account, things: Things):
+    ec2 = account.client("ec2")
+    network = ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=network, CidrBlock="10.8.0.0/28")["Subnet"]["SubnetId"]
+    fits = request_for(things, subnet=subnet, security_groups={}, instance_count=11)
+    assert preflight.check_cluster(account, fits) == []
+    too_many = request_for(things, subnet=subnet, security_groups={}, instance_count=12)
+    with pytest.raises(errors.ClusterRefused) as caught:
+        preflight.check_cluster(account, too_many)
+    assert caught.value.checked == f"DescribeSubnets: {subnet} has 11 free addresses for 12 instances"
 
 
 def test_credentials_that_ended_are_no_finding(account: Account, things: Things):

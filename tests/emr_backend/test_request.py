@@ -108,6 +108,7 @@ def assert_own(request: dict[str, Any]) -> None:
     tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
     assert len(tags) == len(request["Tags"]) <= 50
     assert tags.items() >= {tag["Key"]: tag["Value"] for tag in IDENTITY.tags()}.items()
+    assert sum(key.casefold().startswith("isolated-emr-") for key in tags) == len(IDENTITY.tags())
     assert 60 <= request["AutoTerminationPolicy"]["IdleTimeout"] <= 604_800
     assert request["Instances"]["KeepJobFlowAliveWhenNoSteps"] is True
     assert request["Instances"]["TerminationProtected"] is False

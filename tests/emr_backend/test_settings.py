@@ -271,6 +271,7 @@ def test_python_files(pytester: pytest.Pytester):
         ("tags", ["a*b = x"], "is not a tag's key"),
         ("tags", [f"{129 * 'k'} = x"], "is not a tag's key"),
         ("tags", [f"k = {257 * 'v'}"], "is not a tag's value"),
+        ("tags", ["k = aws:x"], "is not a tag's value"),
         ("tags", [f"k{number} = x" for number in range(46)], "46 are too many"),
         ("pyfiles", ["missing.py"], "is not a directory or a file that is there"),
         ("pyfiles", ["pytest.ini"], "is not a directory or a file that is there"),

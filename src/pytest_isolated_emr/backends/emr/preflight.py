@@ -9,10 +9,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.backends.emr.account import Account, aws_errors, code_of, status_of
+from pytest_isolated_emr.backends.emr.account import Account, aws_errors, code_of
 
 #: Codes by which services say that the credentials may not make a call.
-_NOT_ALLOWED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"})
+_NOT_ALLOWED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+#: What GetBucketLocation says of the oldest ones.
+_OLD_NAMES_OF_REGIONS = {None: "us-east-1", "": "us-east-1", "EU": "eu-west-1"}
 _SECURITY_GROUPS = (
     "EmrManagedMasterSecurityGroup",
     "EmrManagedSlaveSecurityGroup",
@@ -24,7 +26,7 @@ _MORE_SECURITY_GROUPS = ("AdditionalMasterSecurityGroups", "AdditionalSlaveSecur
 def check_bucket(account: Account, bucket: str) -> None:
     """See that the bucket of the scratch is there, of the account, and in the cluster's region.
 
-    https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html
 
     :param account: it; its calls say whose the bucket has to be.
     :param bucket: its name.
@@ -33,28 +35,27 @@ def check_bucket(account: Account, bucket: str) -> None:
     """
     try:
         with aws_errors(f"looking at the bucket {bucket}"):
-            answer = account.client("s3").head_bucket(Bucket=bucket)
+            told = account.client("s3").get_bucket_location(Bucket=bucket)["LocationConstraint"]
     except errors.AwsRefused as error:
         raise _unusable(account, bucket, error) from error
-    region = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
-    if region not in (None, account.region):
+    region = _OLD_NAMES_OF_REGIONS.get(told, told)
+    if region != account.region:
         raise errors.BucketUnusable(
             f"The bucket {bucket} is in {region}, the cluster would be in {account.region}.",
-            checked=f"HeadBucket: the bucket's region is {region}",
+            checked=f"GetBucketLocation: {told}",
             cure=f"Use a bucket in {account.region} (--isolated-emr-scratch), or run in {region} (--isolated-emr-region).",
         )
 
 
 def _unusable(account: Account, bucket: str, error: errors.AwsRefused) -> errors.IsolatedEmrError:
-    cause = error.__cause__
-    status = status_of(cause) if isinstance(cause, ClientError) else 0
-    if status == 404:
+    code = _code(error)
+    if code == "NoSuchBucket":
         return errors.BucketUnusable(
             f"There is no bucket {bucket}.",
             checked=error.checked,
             cure=f"Make one in {account.region}, or name one that is there (--isolated-emr-scratch).",
         )
-    if status == 403:
+    if code in _NOT_ALLOWED:
         # S3 does not say which: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
         return errors.BucketUnusable(
             f"The bucket {bucket} is another account's, or these credentials may not look at it.",
@@ -62,6 +63,10 @@ def _unusable(account: Account, bucket: str, error: errors.AwsRefused) -> errors
             cure="Name a bucket of this account (--isolated-emr-scratch), or give the credentials the rights of docs/emr-iam.md.",
         )
     return error
+
+
+def _code(error: errors.AwsRefused) -> str:
+    return code_of(error.__cause__) if isinstance(error.__cause__, ClientError) else ""
 
 
 def check_cluster(account: Account, request: dict[str, Any]) -> list[str]:
@@ -100,11 +105,8 @@ class _Look:
             with aws_errors(f"looking at {thing}"):
                 return call()
         except errors.AwsRefused as error:
-            cause = error.__cause__
-            if isinstance(cause, ClientError) and code_of(cause) in _NOT_ALLOWED:
-                self.notes.append(
-                    f"not checked before the launch: {thing} (the credentials may not call {cause.operation_name})"
-                )
+            if _code(error) in _NOT_ALLOWED:
+                self.notes.append(f"not checked before the launch, as the credentials may not: {thing}")
             else:
                 self.findings.append((error.checked, cure))
             return None
@@ -187,13 +189,21 @@ def _look_at_network(look: _Look, account: Account, request: dict[str, Any]) -> 
     for name in _MORE_SECURITY_GROUPS:
         groups |= set(instances.get(name) or ())
     networks = set()
+    # Fleets count in units, not instances.
+    count = sum(group["InstanceCount"] for group in instances.get("InstanceGroups") or ())
     for subnet in sorted(subnets):
         told = look.at(
             f"the subnet {subnet}",
             partial(ec2.describe_subnets, SubnetIds=[subnet]),
             f"Name a subnet of this account in {account.region} (--isolated-emr-subnet).",
         )
-        networks |= {each["VpcId"] for each in (told or {}).get("Subnets", ())}
+        for each in (told or {}).get("Subnets", ()):
+            networks.add(each["VpcId"])
+            if each["AvailableIpAddressCount"] < count:
+                look.found(
+                    f"DescribeSubnets: {subnet} has {each['AvailableIpAddressCount']} free addresses for {count} instances",
+                    "Choose a subnet with more free addresses (--isolated-emr-subnet).",
+                )
     for group in sorted(groups):
         cure = "Name security groups of the subnet's VPC in isolated_emr_security_groups, or none: then EMR makes its own."
         told = look.at(
