@@ -10,6 +10,7 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 from hypothesis import given
+from hypothesis import settings as of_hypothesis
 from hypothesis import strategies as st
 
 from pytest_isolated_emr import errors
@@ -88,6 +89,7 @@ settings = st.builds(
 )
 
 
+@of_hypothesis(deadline=None)
 @given(settings=settings, label=st.sampled_from([WITH_SESSIONS, WITHOUT]))
 def test_botocore_takes_whatever_can_be_asked_for(settings: EmrSettings, label: str):
     request = cluster_request(settings, label, has_sessions(label))
