@@ -31,7 +31,12 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Start the session before the first conftest is imported, which may make an AWS client already."""
     known = early_config.known_args_namespace
-    if not settings.is_enabled(early_config) or known.help or known.version:
+    if known.help or known.version:
+        return
+    if known.isolated_emr_dry_run:
+        _start_dry_run(early_config)
+        return
+    if not settings.is_enabled(early_config):
         return
     from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError
     from pytest_isolated_emr.run import IsolatedRun
@@ -42,6 +47,14 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         # No test has run, and none could; a return code of its own tells CI so.
         sys.stderr.write(f"\nERROR: {error}\n")
         raise SystemExit(EXIT_NO_ENVIRONMENT) from error
+
+
+def _start_dry_run(config: pytest.Config) -> None:
+    if not settings.is_enabled(config):
+        raise pytest.UsageError("--isolated-emr-dry-run: it needs --isolated-emr")
+    from pytest_isolated_emr.dry_run import DryRun
+
+    config.pluginmanager.register(DryRun(config), "isolated_emr_dry_run")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -7,11 +7,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-BACKENDS = ("local", "docker")
+from pytest_isolated_emr import emr_options
+from pytest_isolated_emr.given_settings import Given, choice, flag, given, ini, one_of, option
+
+if TYPE_CHECKING:
+    from pytest_isolated_emr.emr_settings import EmrSettings
+
+BACKENDS = ("local", "docker", "emr")
 RETENTIONS = ("failed", "all", "none")
 NETWORKS = ("closed", "open")
 WARM = ("auto", "always", "never")
@@ -22,7 +28,7 @@ DEFAULT_START_TIMEOUT = 120.0
 
 # Patterns are compiled when they are used first, which most runs never do: this module is loaded in every one.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-_BUCKET_NAME = r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]"
+BUCKET_NAME = r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]"
 _REGION = r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}"
 
 
@@ -68,6 +74,7 @@ class Settings:
     :param repositories: roots of Maven repositories to fetch jars from, in place of Maven Central.
     :param release: the EMR release that the fixtures' clusters have; None for one with the installed Spark.
     :param docker: what the containers of the docker backend are.
+    :param emr: what the cluster of the emr backend is; None on the others.
     """
 
     backend: str = BACKENDS[0]
@@ -80,6 +87,7 @@ class Settings:
     repositories: tuple[str, ...] = field(default=())
     release: str | None = None
     docker: DockerSettings = field(default=DockerSettings())
+    emr: EmrSettings | None = None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -190,14 +198,15 @@ def add_options(parser: pytest.Parser) -> None:
         type="linelist",
         default=[],
     )
+    emr_options.add_options(parser, group)
 
 
 def is_enabled(config: pytest.Config) -> bool:
     """Tell whether the run is to be isolated, by option or, where no option says, by ini."""
-    option = _option(config, "isolated_emr")
-    if option is not None:
-        return bool(option)
-    return bool(_ini(config, "isolated_emr"))
+    by_option = option(config, "isolated_emr")
+    if by_option is not None:
+        return bool(by_option)
+    return bool(ini(config, "isolated_emr"))
 
 
 def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -207,78 +216,64 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
     :param environ: the user's own environment, for the region's default.
     :raises pytest.UsageError: names the setting, its value and the choices.
     """
+    backend = choice(config, "backend", BACKENDS)
     return Settings(
-        backend=_choice(config, "backend", BACKENDS),
+        backend=backend,
         region=_region(config, environ),
-        retention=_choice(config, "retention", RETENTIONS),
-        spark_ui=bool(_option(config, "isolated_emr_spark_ui") or _ini(config, "isolated_emr_spark_ui")),
+        retention=choice(config, "retention", RETENTIONS),
+        spark_ui=flag(config, "spark_ui"),
         start_timeout=_seconds(config, "start_timeout", DEFAULT_START_TIMEOUT),
         buckets=_buckets(config),
         warm=_warm(config, environ),
-        repositories=tuple(_ini(config, "isolated_emr_repositories")),
+        repositories=tuple(ini(config, "isolated_emr_repositories")),
         release=_release(config),
         docker=_docker(config),
+        emr=_emr(config) if backend == "emr" else None,
     )
 
 
-def _option(config: pytest.Config, dest: str) -> Any:
-    # Before pytest has parsed everything, what is known so far is only here.
-    return getattr(config.known_args_namespace, dest, None)
-
-
-def _ini(config: pytest.Config, name: str) -> Any:
-    try:
-        return config.getini(name)
-    except (ValueError, pytest.UsageError) as error:
-        # pytest says what is wrong with the value, but not whose it is.
-        raise pytest.UsageError(f"ini setting {name}: {error}") from error
-
-
-def _given(config: pytest.Config, name: str) -> tuple[str, str] | None:
-    """Return a setting's value with the place it was given in, or nothing where it was not given."""
-    option = _option(config, f"isolated_emr_{name}")
-    if option is not None:
-        return str(option), f"--isolated-emr-{name.replace('_', '-')}"
-    ini = str(_ini(config, f"isolated_emr_{name}")).strip()
-    return (ini, f"ini setting isolated_emr_{name}") if ini else None
-
-
-def _choice(config: pytest.Config, name: str, choices: tuple[str, ...]) -> str:
-    given = _given(config, name)
-    return choices[0] if given is None else _one_of(given, choices)
-
-
 def _release(config: pytest.Config) -> str | None:
-    given = _given(config, "release")
-    if given is None:
+    found = given(config, "release")
+    if found is None:
         return None
     from pytest_isolated_emr.emr import releases
 
-    return _one_of(given, tuple(releases.known()))
+    return one_of(found, tuple(releases.known()))
 
 
 def _docker(config: pytest.Config) -> DockerSettings:
-    image, memory, cpus = (_given(config, name) for name in ("image", "docker_memory", "docker_cpus"))
+    image, memory, cpus = (given(config, name) for name in ("image", "docker_memory", "docker_cpus"))
     return DockerSettings(
         image=image[0] if image else None,
         memory=_size(memory) if memory else None,
         cpus=_number(cpus) if cpus else None,
-        network=_choice(config, "docker_network", NETWORKS),
+        network=choice(config, "docker_network", NETWORKS),
     )
 
 
-def _size(given: tuple[str, str]) -> int:
-    value, place = given
+def _emr(config: pytest.Config) -> EmrSettings:
+    from pytest_isolated_emr import emr_settings
+
+    if ini(config, "isolated_emr_buckets"):
+        raise pytest.UsageError(
+            "ini setting isolated_emr_buckets: buckets are made for you on the backends local and docker alone, as a bucket's "
+            "name is one in all of AWS: on emr use the scratch"
+        )
+    return emr_settings.read_settings(config)
+
+
+def _size(found: Given) -> int:
+    value, place = found
     # As Docker and the JVM have it.
-    found = re.fullmatch(r"(\d+)\s*([kmg])(i?b)?", value.lower())
-    size = int(found[1]) * 1024 ** (" kmg".index(found[2])) if found else 0
+    match = re.fullmatch(r"(\d+)\s*([kmg])(i?b)?", value.lower())
+    size = int(match[1]) * 1024 ** (" kmg".index(match[2])) if match else 0
     if size < LEAST_MEMORY:
         raise pytest.UsageError(f"{place}: {value!r} is not a size of 512m or more, such as 3g")
     return size
 
 
-def _number(given: tuple[str, str]) -> float:
-    value, place = given
+def _number(found: Given) -> float:
+    value, place = found
     try:
         number = float(value)
     except ValueError:
@@ -288,18 +283,11 @@ def _number(given: tuple[str, str]) -> float:
     return number
 
 
-def _one_of(given: tuple[str, str], choices: tuple[str, ...]) -> str:
-    value, place = given
-    if value not in choices:
-        raise pytest.UsageError(f"{place}: {value!r} is not one of: {', '.join(choices)}")
-    return value
-
-
 def _seconds(config: pytest.Config, name: str, default: float) -> float:
-    given = _given(config, name)
-    if given is None:
+    found = given(config, name)
+    if found is None:
         return default
-    value, place = given
+    value, place = found
     try:
         seconds = float(value)
     except ValueError:
@@ -310,17 +298,17 @@ def _seconds(config: pytest.Config, name: str, default: float) -> float:
 
 
 def _warm(config: pytest.Config, environ: Mapping[str, str]) -> bool:
-    chosen = _choice(config, "warm", WARM)
+    chosen = choice(config, "warm", WARM)
     # A CI job's machine is thrown away, or wants to be left idle: https://docs.github.com/actions/reference/variables
     in_ci = environ.get("CI", "").lower() not in ("", "0", "false")
     return chosen == "always" or (chosen == "auto" and not in_ci)
 
 
 def _region(config: pytest.Config, environ: Mapping[str, str]) -> str:
-    given = _given(config, "region")
-    if given is None:
+    found = given(config, "region")
+    if found is None:
         return default_region(environ)
-    value, place = given
+    value, place = found
     if not re.fullmatch(_REGION, value):
         raise pytest.UsageError(
             f"{place}: {value!r} does not look like an AWS region, such as {DEFAULT_REGION}"
@@ -340,10 +328,10 @@ def default_region(environ: Mapping[str, str]) -> str:
 def _buckets(config: pytest.Config) -> tuple[BucketSetting, ...]:
     base = config.inipath.parent if config.inipath else config.rootpath
     buckets: dict[str, BucketSetting] = {}
-    for line in _ini(config, "isolated_emr_buckets"):
+    for line in ini(config, "isolated_emr_buckets"):
         name, _, directory = (part.strip() for part in line.partition("="))
         place = "ini setting isolated_emr_buckets"
-        if not re.fullmatch(_BUCKET_NAME, name):
+        if not re.fullmatch(BUCKET_NAME, name):
             raise pytest.UsageError(
                 f"{place}: {name!r} is not a bucket name (3 to 63 of a-z, 0-9, '-' and '.', a letter or digit at both ends)"
             )

@@ -64,7 +64,9 @@ def start_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     with ExitStack() as at_end:
 
         def start(
-            buckets: Sequence[Mapping[str, str | None]] = (), environ: Mapping[str, str] | None = None
+            buckets: Sequence[Mapping[str, str | None]] = (),
+            environ: Mapping[str, str] | None = None,
+            session_directory: Path | None = None,
         ) -> Endpoint:
             credentials = SessionCredentials.new(REGION)
             log = tmp_path_factory.mktemp("endpoint") / "log"
@@ -94,6 +96,7 @@ def start_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
                 "secret_access_key": credentials.secret_access_key,
                 "region": credentials.region,
                 "buckets": list(buckets),
+                "session_directory": str(session_directory) if session_directory else None,
             }
             process.stdin.write(json.dumps(opening).encode() + b"\n")
             process.stdin.flush()

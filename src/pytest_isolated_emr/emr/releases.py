@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+#: The first ``emr-spark-…`` release that has Spark Connect sessions:
+#: https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-spark-connect-sessions.html
+FIRST_WITH_SESSIONS = 8
+
 
 @dataclass(frozen=True)
 class Release:
@@ -77,6 +81,15 @@ def default_for(spark_version: str) -> Release:
     same_minor = [release for release in newest_first if release.runs(spark_version)]
     same_major = [release for release in newest_first if release.spark.startswith(f"{major}.")]
     return [*same_minor, *same_major, *newest_first][0]
+
+
+def has_sessions(label: str | None) -> bool:
+    """Tell whether a release has Spark Connect sessions.
+
+    :param label: such as ``emr-spark-8.0.0``; one that there are no details of, too.
+    """
+    found = re.fullmatch(r"emr-spark-(\d+)\..*", label or "")
+    return found is not None and int(found[1]) >= FIRST_WITH_SESSIONS
 
 
 def upstream(version: str) -> str:

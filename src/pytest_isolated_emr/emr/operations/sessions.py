@@ -5,13 +5,13 @@ https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-spark-connect-session
 
 from __future__ import annotations
 
-import re
 import time
 from datetime import timedelta
 from typing import Any
 
 from moto.core.utils import utcnow
 
+from pytest_isolated_emr.emr import releases
 from pytest_isolated_emr.emr.clusters import Cluster
 from pytest_isolated_emr.emr.errors import InvalidRequestException
 from pytest_isolated_emr.emr.models import EmrBackend
@@ -19,9 +19,6 @@ from pytest_isolated_emr.emr.paging import page
 from pytest_isolated_emr.emr.session_server import TOKEN_SECONDS
 from pytest_isolated_emr.emr.sessions import LONGEST_IDLE_TIMEOUT, Session
 
-#: Releases that have sessions: ``emr-spark-8.0.0`` and later.
-_RELEASE = re.compile(r"emr-spark-(\d+)\..*")
-_FIRST_RELEASE = 8
 #: https://docs.aws.amazon.com/emr/latest/APIReference/API_ListSessions.html
 _LARGEST_PAGE = 100
 
@@ -101,10 +98,9 @@ def _check_cluster(cluster: Cluster) -> None:
     :raises InvalidRequestException: its release is too old, or it was made without them.
     """
     label = cluster.release_label or ""
-    release = _RELEASE.fullmatch(label)
-    if release is None or int(release[1]) < _FIRST_RELEASE:
+    if not releases.has_sessions(label):
         raise InvalidRequestException(
-            f"Sessions are supported in release emr-spark-{_FIRST_RELEASE}.0.0 and later; "
+            f"Sessions are supported in release emr-spark-{releases.FIRST_WITH_SESSIONS}.0.0 and later; "
             f"cluster {cluster.id} has release {label}."
         )
     if not cluster.request.get("SessionEnabled"):
