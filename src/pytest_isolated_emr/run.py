@@ -73,6 +73,10 @@ class IsolatedRun:
         :raises pytest.UsageError: a setting is wrong.
         """
         chosen = settings.read_settings(config)
+        if chosen.backend == "emr":
+            raise pytest.UsageError(
+                "--isolated-emr-backend: 'emr' cannot run tests yet; --isolated-emr-dry-run prints what it would launch"
+            )
         wiring = SparkWiring(chosen, dict(os.environ))
         # An in-process pytest inside a test of a session is one of its own.
         joins = None if cls._active else session_to_join()
