@@ -274,6 +274,31 @@ def test_a_cluster_that_may_not_be_terminated(swept, machine: Machine, scratch: 
     assert scratch.everything() == before
 
 
+def test_a_cluster_that_may_not_be_looked_at(swept, machine: Machine, scratch: Scratch, server: Server):
+    """Rights by tag do not cover one that has a session's name alone. The others' sweep goes on."""
+    strange, run_id = machine.cluster(new_run_id()), new_run_id()
+    machine.lease(run_id)
+    cluster = machine.cluster(run_id)
+    server.aged = LAPSED
+
+    def refuse(params: dict[str, Any], **_kwargs: Any) -> tuple[Any, Any] | None:
+        if strange not in str(params["body"]):
+            return None
+        parsed = {"Error": {"Code": "AccessDeniedException", "Message": "not authorized"}}
+        return AWSResponse("", 400, {}, None), parsed
+
+    events = scratch.account.client("emr").meta.events
+    events.register("before-call.emr.DescribeCluster", refuse)
+    report = swept()
+    events.unregister("before-call.emr.DescribeCluster", refuse)
+    assert [(orphan.name, "not authorized" in orphan.reason) for orphan in report.reported] == [
+        (strange, True)
+    ]
+    assert cluster in [orphan.name for orphan in report.removed]
+    assert machine.state(cluster) == "TERMINATED"
+    assert machine.state(strange) not in ("TERMINATING", "TERMINATED")
+
+
 def test_a_cluster_that_does_not_end(machine: Machine, scratch: Scratch, server: Server):
     run_id = new_run_id()
     machine.lease(run_id)

@@ -164,7 +164,14 @@ class _Sweep:
         found: dict[str, list[dict[str, Any]]] = {}
         for summary in named:
             run_id = summary["Name"].removeprefix(_NAME)
-            cluster, _ = self._describe(summary["Id"])
+            try:
+                cluster, _ = self._describe(summary["Id"])
+            except errors.AwsRefused as error:
+                # The keeper's rights are for clusters with a run's tag: who has only the name is no reason to leave the rest.
+                self._report.reported.append(
+                    Orphan(run_id, str(summary["Id"]), f"it may not be looked at: {error.checked}")
+                )
+                continue
             told = tags.values_of(cluster.get("Tags", ()))
             if not _is_named(told, run_id):
                 if cluster["Status"]["State"] != "TERMINATING":
