@@ -213,24 +213,30 @@ class IsolatedRun:
             "spark_home": wiring.installation.home,
             "defaults": self._spark_conf,
             "timeout": self._settings.start_timeout,
-            "note": self._note,
         }
         if self._session.backend == "local":
             return SparkRuntime(
                 self._session.client,
                 for_jvm=lambda wanted, environ: wiring.for_jvm(wanted, environ, self._progress),
+                note=self._note,
                 **common,
             )
         # Most runs are local ones, and have no use for these.
+        from pytest_isolated_emr.spark.connect.container_access import ContainerAccess
         from pytest_isolated_emr.spark.connect.modules import SuiteModules
         from pytest_isolated_emr.spark.connect.runtime import ConnectRuntime
 
-        return ConnectRuntime(
+        access = ContainerAccess(
             self._session.client,
             for_server=lambda wanted, environ: wiring.for_server(wanted, environ, self._progress),
-            modules=SuiteModules(self._session.worker_directory, self._note),
             files=lambda: visible_files(self._config, self._session, wiring.jar_cache),
             **common,
+        )
+        return ConnectRuntime(
+            self._session.client,
+            access=access,
+            modules=SuiteModules(self._session.worker_directory, self._note),
+            note=self._note,
         )
 
     def _share_temporary_files(self) -> None:

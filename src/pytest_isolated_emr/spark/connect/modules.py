@@ -1,16 +1,20 @@
-"""The suite's own modules for Python workers in a container: those that it can import there, and those that it cannot."""
+"""The suite's own modules for Python workers that are elsewhere: those that they find there, and those that are sent."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from pytest_isolated_emr.backends.base import VisibleFiles
+
+#: What is no code of a project's own, wherever it lies: installed packages, and what tools keep.
+_NOT_OURS = frozenset({"site-packages", "dist-packages", "node_modules", "__pycache__"})
 
 #: More than this of Python code is no module path of a suite's, in bytes.
 _MOST_CODE = 20_000_000
@@ -21,11 +25,16 @@ class SuiteModules:
 
     :param directory: a directory for what is sent.
     :param note: takes what the user should read in the summary.
+    :param python_files: files and directories that workers get beside those of the module path, as they are.
     """
 
-    def __init__(self, directory: Path, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, directory: Path, note: Callable[[str], None], python_files: Sequence[str] = ()
+    ) -> None:
         self._directory = directory
         self._note = note
+        self._python_files = [Path(path) for path in python_files]
+        # What is sent, by what it is of.
         self._archives: dict[Path, Path] = {}
         self._by_value: list[ModuleType] = []
 
@@ -39,26 +48,41 @@ class SuiteModules:
                 _cloudpickle().register_pickle_by_value(module)
                 self._by_value.append(module)
 
-    def look_at_path(self, files: VisibleFiles, path_file: Path) -> None:
+    def look_at_path(self, files: VisibleFiles, path_file: Path | None) -> None:
         """Have workers look where this process does.
 
         :param files: what they see.
-        :param path_file: a file that they read, with one directory a line.
+        :param path_file: a file that they read, with one directory a line; None if they read none of this machine's.
         """
-        seen = [*files.read_only, *files.writable]
+        seen = [*files.read_only, *files.writable] if path_file is not None else []
         of_suite = [path for path in files.python_path if path.is_dir()]
-        path_file.write_text("".join(f"{path}\n" for path in of_suite if _is_below(path, seen)), "utf-8")
+        if path_file is not None:
+            path_file.write_text("".join(f"{path}\n" for path in of_suite if _is_below(path, seen)), "utf-8")
         for path in of_suite:
             if not _is_below(path, seen) and path not in self._archives:
-                self._pack(path)
+                self._pack_code(
+                    path,
+                    "put it on the path before the tests are collected (ini setting pythonpath)"
+                    if path_file is not None
+                    else "name what of it they need in the ini setting isolated_emr_pyfiles",
+                )
+        for path in self._python_files:
+            if path not in self._archives:
+                self._archives[path] = self._pack_whole(path) if path.is_dir() else path
 
     def send_to(self, session: Any) -> None:
-        """Send a session what its workers do not see.
+        """Send a session what its workers do not see. Servers keep it for each session apart, so each one gets it.
 
         :param session: of Spark Connect, new.
         """
-        for archive in self._archives.values():
-            session.addArtifacts(str(archive), pyfile=True)
+        if not self._archives:
+            return
+        path = sys.path[:]
+        try:
+            session.addArtifacts(*map(str, self._archives.values()), pyfile=True)
+        finally:
+            # PySpark puts archives there for this process too, which has the files themselves.
+            sys.path[:] = path
 
     def forget(self) -> None:
         """Leave PySpark as it was."""
@@ -66,19 +90,39 @@ class SuiteModules:
             _cloudpickle().unregister_pickle_by_value(module)
         self._by_value.clear()
 
-    def _pack(self, path: Path) -> None:
-        files = sorted(path.rglob("*.py"))
+    def _pack_code(self, path: Path, cure: str) -> None:
+        files = [file for file in _files_below(path) if file.suffix == ".py"]
         if sum(file.stat().st_size for file in files) > _MOST_CODE:
             self._note(
-                f"{path}: not sent to Spark's Python workers, more than {_MOST_CODE // 10**6} MB of code; "
-                "put it on the path before the tests are collected (ini setting pythonpath)"
+                f"{path}: not sent to Spark's Python workers, more than {_MOST_CODE // 10**6} MB of code; {cure}"
             )
             return
+        if files:
+            self._archives[path] = self._packed(files, path)
+
+    def _pack_whole(self, path: Path) -> Path:
+        # A package is imported by its name, what is in another directory by its own.
+        root = path.parent if (path / "__init__.py").is_file() else path
+        return self._packed(_files_below(path), root)
+
+    def _packed(self, files: Iterable[Path], root: Path) -> Path:
         archive = self._directory / f"modules-{len(self._archives)}.zip"
-        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as target:
             for file in files:
-                target.write(file, file.relative_to(path))
-        self._archives[path] = archive
+                target.write(file, file.relative_to(root))
+        return archive
+
+
+def _files_below(directory: Path) -> Iterator[Path]:
+    """Return the files of a project's own: no virtual environment, no installed packages, nothing hidden."""
+    for where, below, names in os.walk(directory):
+        here = Path(where)
+        below[:] = sorted(
+            name
+            for name in below
+            if not (name.startswith(".") or name in _NOT_OURS or (here / name / "pyvenv.cfg").is_file())
+        )
+        yield from (here / name for name in sorted(names) if (here / name).is_file())
 
 
 def _cloudpickle() -> Any:
