@@ -16,8 +16,8 @@ from pytest_isolated_emr import errors
 from pytest_isolated_emr.spark.connect.emr_token import EmrToken
 
 _TOKEN = "x-aws-proxy-auth"
-#: How Spark tells of errors of the code under test. It says nothing of the server's end.
-_OF_SPARK = (grpc.StatusCode.INTERNAL, grpc.StatusCode.OK)
+#: How Spark tells of errors of the code under test, and gRPC of a channel that was closed here: not the server's end.
+_NO_END = (grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED)
 
 
 class EmrChannelBuilder(DefaultChannelBuilder):  # type: ignore[misc]
@@ -78,7 +78,7 @@ class RetryWhileAlive(DefaultPolicy):  # type: ignore[misc]
         :param e: how it failed.
         :raises ConnectSessionFailed: the session has ended, so that no call can succeed.
         """
-        if isinstance(e, grpc.RpcError) and e.code() not in _OF_SPARK:
+        if isinstance(e, grpc.RpcError) and e.code() not in _NO_END:
             status = self._status()
             if not status["alive"]:
                 raise errors.ConnectSessionFailed(

@@ -34,8 +34,9 @@ class SuiteModules:
         self._directory = directory
         self._note = note
         self._python_files = [Path(path) for path in python_files]
-        # What is sent, by what it is of.
-        self._archives: dict[Path, Path] = {}
+        #: Directories and files that are sent, or too large for it.
+        self._looked_at: set[Path] = set()
+        self._sent: list[Path] = []
         self._by_value: list[ModuleType] = []
 
     def send_by_value(self, modules: Iterable[ModuleType]) -> None:
@@ -58,28 +59,51 @@ class SuiteModules:
         of_suite = [path for path in files.python_path if path.is_dir()]
         if path_file is not None:
             path_file.write_text("".join(f"{path}\n" for path in of_suite if _is_below(path, seen)), "utf-8")
-        for path in of_suite:
-            if not _is_below(path, seen) and path not in self._archives:
-                self._pack_code(
-                    path,
-                    "put it on the path before the tests are collected (ini setting pythonpath)"
-                    if path_file is not None
-                    else "name what of it they need in the ini setting isolated_emr_pyfiles",
+        unseen = [path for path in of_suite if not _is_below(path, seen)]
+        cure = (
+            "put it on the path before the tests are collected (ini setting pythonpath)"
+            if path_file is not None
+            else "name what of it they need in the ini setting isolated_emr_pyfiles"
+        )
+        self._take_over(unseen, cure)
+
+    def _take_over(self, path: Sequence[Path], cure: str) -> None:
+        """Have what is new of the module path, and the user's own choice, sent: one archive, as each costs a call."""
+        packed: dict[Path, Path] = {}
+        for directory in [*path, *self._python_files]:
+            if directory in self._looked_at:
+                continue
+            self._looked_at.add(directory)
+            if directory.is_file():
+                self._sent.append(directory)
+                continue
+            chosen = directory in self._python_files
+            files = list(_files_below(directory))
+            # Data that lies beside the code may be large, and is not wanted in workers as a rule.
+            files = files if chosen else [file for file in files if file.suffix == ".py"]
+            if not chosen and sum(file.stat().st_size for file in files) > _MOST_CODE:
+                self._note(
+                    f"{directory}: not sent to Spark's Python workers, more than {_MOST_CODE // 10**6} MB of code; {cure}"
                 )
-        for path in self._python_files:
-            if path not in self._archives:
-                self._archives[path] = self._pack_whole(path) if path.is_dir() else path
+                continue
+            # A package is imported by its name, what is in another directory by its own.
+            root = directory.parent if chosen and (directory / "__init__.py").is_file() else directory
+            for file in files:
+                # As on the path, the first one wins.
+                packed.setdefault(file.relative_to(root), file)
+        if packed:
+            self._sent.append(self._pack(packed))
 
     def send_to(self, session: Any) -> None:
         """Send a session what its workers do not see. Servers keep it for each session apart, so each one gets it.
 
         :param session: of Spark Connect, new.
         """
-        if not self._archives:
+        if not self._sent:
             return
         path = sys.path[:]
         try:
-            session.addArtifacts(*map(str, self._archives.values()), pyfile=True)
+            session.addArtifacts(*map(str, self._sent), pyfile=True)
         finally:
             # PySpark puts archives there for this process too, which has the files themselves.
             sys.path[:] = path
@@ -90,26 +114,11 @@ class SuiteModules:
             _cloudpickle().unregister_pickle_by_value(module)
         self._by_value.clear()
 
-    def _pack_code(self, path: Path, cure: str) -> None:
-        files = [file for file in _files_below(path) if file.suffix == ".py"]
-        if sum(file.stat().st_size for file in files) > _MOST_CODE:
-            self._note(
-                f"{path}: not sent to Spark's Python workers, more than {_MOST_CODE // 10**6} MB of code; {cure}"
-            )
-            return
-        if files:
-            self._archives[path] = self._packed(files, path)
-
-    def _pack_whole(self, path: Path) -> Path:
-        # A package is imported by its name, what is in another directory by its own.
-        root = path.parent if (path / "__init__.py").is_file() else path
-        return self._packed(_files_below(path), root)
-
-    def _packed(self, files: Iterable[Path], root: Path) -> Path:
-        archive = self._directory / f"modules-{len(self._archives)}.zip"
+    def _pack(self, files: dict[Path, Path]) -> Path:
+        archive = self._directory / f"modules-{len(self._sent)}.zip"
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as target:
-            for file in files:
-                target.write(file, file.relative_to(root))
+            for name, file in files.items():
+                target.write(file, name)
         return archive
 
 

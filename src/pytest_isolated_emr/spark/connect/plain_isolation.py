@@ -127,12 +127,13 @@ class PlainIsolation(FreshSessions[Shared]):
         self._own.sql(f"DROP {kind} IF EXISTS {name}")
 
     def _drop_database(self, database: str) -> None:
-        """Drop an empty database. Spark deletes its directory with all that is in it, which may be a user's."""
+        """Drop a database that has no tables any more. Spark deletes its directory with all that is in it, which may be
+        a user's."""
         quoted = _quoted(database)
         own = f"{self._own.conf.get('spark.sql.warehouse.dir').rstrip('/')}/{database}.db"
         if not _is_same(self._own.catalog.getDatabase(quoted).locationUri, own):
             self._own.sql(f"ALTER DATABASE {quoted} SET LOCATION '{own}'")
-        self._own.sql(f"DROP DATABASE IF EXISTS {quoted}")
+        self._own.sql(f"DROP DATABASE IF EXISTS {quoted} CASCADE")
 
     def _look(self) -> Shared:
         """Return what sessions share, by one call, or two if there is a database that was not there before."""
@@ -167,13 +168,15 @@ class PlainIsolation(FreshSessions[Shared]):
             everything = everything.unionAll(rows(plan.ListDatabases(), None))
             for database in databases:
                 everything = everything.unionAll(rows(plan.ListTables(db_name=_quoted(database)), database))
+        # `collect` would ask for settings first.
+        table, _schema = everything._to_table()
         names: list[str] = []
         tables: dict[str, set[str]] = {}
-        for row in everything.collect():
-            if row.database is None:
-                names.append(row.name)
+        for of, name in zip(*(column.to_pylist() for column in table.columns), strict=True):
+            if of is None:
+                names.append(name)
             else:
-                tables.setdefault(row.database, set()).add(row.name)
+                tables.setdefault(of, set()).add(name)
         return names, {database: frozenset(found) for database, found in tables.items()}
 
 
