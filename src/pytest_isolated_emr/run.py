@@ -6,7 +6,6 @@ xdist worker, which joins it.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext

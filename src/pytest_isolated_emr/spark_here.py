@@ -56,9 +56,7 @@ class SparkHere:
         if context.session.worker == OWNER:
             spark = wiring.cluster_spark(context.session, conf, os.environ)
             files = visible_files(context.config, context.session, wiring.jar_cache)
-            context.session.client.request(
-                "offer_spark", spark=spark.to_message(), files=files.to_message()
-            )
+            context.session.client.request("offer_spark", spark=spark.to_message(), files=files.to_message())
 
     def item_collected(self, item: Any) -> None:
         """Need no test: it starts with the collection."""
@@ -98,24 +96,30 @@ class SparkHere:
             "spark_home": wiring.installation.home,
             "defaults": self.conf,
             "timeout": context.settings.start_timeout,
-            "note": context.note,
         }
         if context.session.backend == "local":
             return SparkRuntime(
                 context.session.client,
                 for_jvm=lambda wanted, environ: wiring.for_jvm(wanted, environ, context.progress),
+                note=context.note,
                 **common,
             )
         # Most runs are local ones, and have no use for these.
+        from pytest_isolated_emr.spark.connect.container_access import ContainerAccess
         from pytest_isolated_emr.spark.connect.modules import SuiteModules
         from pytest_isolated_emr.spark.connect.runtime import ConnectRuntime
 
-        return ConnectRuntime(
+        access = ContainerAccess(
             context.session.client,
             for_server=lambda wanted, environ: wiring.for_server(wanted, environ, context.progress),
-            modules=SuiteModules(context.session.worker_directory, context.note),
             files=lambda: visible_files(context.config, context.session, wiring.jar_cache),
             **common,
+        )
+        return ConnectRuntime(
+            context.session.client,
+            access=access,
+            modules=SuiteModules(context.session.worker_directory, context.note),
+            note=context.note,
         )
 
     def _share_temporary_files(self) -> None:

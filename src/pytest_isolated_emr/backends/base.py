@@ -72,7 +72,7 @@ class VisibleFiles:
 
 @dataclass(frozen=True)
 class SparkRequest:
-    """What a Spark process is started with.
+    """What a Spark is started with. On a cluster there are its settings alone.
 
     :param properties: Spark's settings at start, ``spark.driver.memory`` among them; secrets too.
     :param environ: the environment of the process.
@@ -83,11 +83,25 @@ class SparkRequest:
     """
 
     properties: dict[str, str] = field(repr=False)
-    environ: dict[str, str] = field(repr=False)
-    cwd: Path
-    spark_home: Path
-    timeout: float
-    files: VisibleFiles
+    environ: dict[str, str] = field(repr=False, default_factory=dict)
+    cwd: Path = Path("/")
+    spark_home: Path = Path("/")
+    timeout: float = 0.0
+    files: VisibleFiles = VisibleFiles()
+
+    @classmethod
+    def from_message(cls, message: dict[str, Any]) -> SparkRequest:
+        """Read it as JSON has it."""
+        if "environ" not in message:
+            return cls(message["properties"])
+        return cls(
+            properties=message["properties"],
+            environ=message["environ"],
+            cwd=Path(message["cwd"]),
+            spark_home=Path(message["spark_home"]),
+            timeout=message["timeout"],
+            files=VisibleFiles.from_message(message["files"]),
+        )
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from pytest_isolated_emr.backends.base import (
     BackendContext,
     SessionAws,
     SparkRequest,
-    VisibleFiles,
 )
 from pytest_isolated_emr.keeper import messages, teardown
 from pytest_isolated_emr.keeper.messages import ENDPOINT, Message
@@ -221,7 +220,7 @@ class Keeper:
             case "waits_for":
                 return {"waits_for": await self._backend.waits_for()}
             case "start_spark":
-                await self._backend.start_spark(worker, _spark_request(request))
+                await self._backend.start_spark(worker, SparkRequest.from_message(request))
                 return {}
             case "spark_gateway":
                 return await self._backend.spark_gateway(worker)
@@ -297,17 +296,6 @@ class Keeper:
         except (errors.IsolatedEmrError, OSError):
             # Nothing of this session depends on it; the log says why, and the next session tries again.
             traceback.print_exc()
-
-
-def _spark_request(request: Message) -> SparkRequest:
-    return SparkRequest(
-        properties=request["properties"],
-        environ=request["environ"],
-        cwd=Path(request["cwd"]),
-        spark_home=Path(request["spark_home"]),
-        timeout=request["timeout"],
-        files=VisibleFiles.from_message(request["files"]),
-    )
 
 
 def _unexpected(request: Message, error: Exception) -> errors.BadRequest:
