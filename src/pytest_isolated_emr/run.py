@@ -19,6 +19,7 @@ import pytest
 from pytest_isolated_emr import errors, settings
 from pytest_isolated_emr.aws import interception
 from pytest_isolated_emr.backend_options import backend_options, image_of
+from pytest_isolated_emr.clusters_here import ClustersHere
 from pytest_isolated_emr.emr import releases
 from pytest_isolated_emr.environment import Environment
 from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError
@@ -62,7 +63,7 @@ class IsolatedRun:
         self._kept_logs = KeptLogs(session, chosen.retention)
         self.tests_spark = TestsSpark(self._runtime, self._kept_logs)
         self._release = releases.of(chosen.release, wiring.installation.version)
-        self.tests_clusters = TestsClusters(session, self._release.label, self._kept_logs)
+        self.tests_clusters = TestsClusters(ClustersHere(session, self._release.label, self._kept_logs))
 
     @classmethod
     def start(cls, config: pytest.Config) -> None:
