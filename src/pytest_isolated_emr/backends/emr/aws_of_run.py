@@ -51,6 +51,7 @@ class AwsOfRun:
         self._failure: errors.IsolatedEmrError | None = None
         self._saying = ""
         self._ending: asyncio.Task[list[str]] | None = None
+        self._header: list[str] = []
         self._notes: list[str] = []
 
     # What every session has of it
@@ -69,7 +70,7 @@ class AwsOfRun:
             await asyncio.to_thread(self._credentials.current)
             self._server = CredentialsServer(self._credentials.current, account.id)
         else:
-            self._notes.append(_NO_ROLE)
+            self._header.append(_NO_ROLE)
         self._place = Place(
             account, self._context.journal, options, self._context.run_id, self._owner, self._pace
         )
@@ -95,7 +96,7 @@ class AwsOfRun:
             "bucket": self._options.bucket,
             "prefix": self._place.key("scratch"),
             "container_variables": self._server.variables() if self._server is not None else {},
-            "notes": self._notes,
+            "notes": self._header,
             "session_cluster": self._terms().to_message(),
         }
 
