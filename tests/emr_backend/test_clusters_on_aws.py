@@ -83,13 +83,31 @@ def test_a_step_that_completes(aws: SessionOnAws):
     assert "Step succeeded with exitCode 0" in (result.log / "controller").read_text()
     assert str(result.log / "controller") == f"{result.log}/controller"
     assert aws.emr.describe_step(ClusterId=cluster, StepId=result.step_id)["Step"]["Name"] == "said"
-    # DescribeStep is asked for with pauses, and not held up.
-    assert 2 <= calls.count("DescribeStep") < 200
     [(title, text)] = clusters.report()
     assert title == f"EMR step {result.step_id} (COMPLETED)"
     assert "err\n" in text
     clusters.forget()
     assert clusters.report() == []
+
+
+def test_a_step_is_looked_at_with_pauses_that_get_longer(aws: SessionOnAws):
+    calls: list[str] = []
+    pauses: list[float] = []
+    end = aws.directory / "end"
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) >= 6:
+            end.touch()
+            time.sleep(0.05)
+
+    aws.on_client = lambda service, client: client.meta.events.register(
+        "before-call.emr.DescribeStep", lambda model, **_kwargs: calls.append(model.name)
+    )
+    cluster = aws.clusters(pace=QUICK).shared_cluster()
+    aws.clusters(pause=pause).run_step(cluster, "sh", "-c", f"until [ -e {end} ]; do sleep 0.02; done")
+    assert pauses[:7] == [1, 2, 4, 8, 15, 15, 15][: len(pauses)]
+    assert len(calls) == len(pauses) + 1
 
 
 def test_a_step_that_fails(aws: SessionOnAws):
@@ -164,8 +182,7 @@ def test_a_step_that_stays_on_a_cluster_that_has_ended(aws: SessionOnAws):
 
 def test_a_cluster_of_a_test(aws: SessionOnAws):
     aws.settings = {"tags": {"team": "etl", "cost": "1"}, "subnet": "subnet-01234567", "log_uri": None}
-    said: list[str] = []
-    clusters = aws.clusters(pace=QUICK, say=said.append)
+    clusters = aws.clusters(pace=QUICK)
     configurations = [{"Classification": "spark-defaults", "Properties": {"spark.a": "b"}}]
     cluster = clusters.make_cluster(
         Name="nightly run",
@@ -192,7 +209,6 @@ def test_a_cluster_of_a_test(aws: SessionOnAws):
     assert described["InstanceCollectionType"] == "INSTANCE_FLEET"
     assert described["Ec2InstanceAttributes"]["RequestedEc2SubnetIds"] == ["subnet-01234567"]
     assert described["Configurations"] == configurations
-    assert any(line.startswith(f"the cluster {cluster} ({name}) is ") for line in said)
     assert clusters.run_step(cluster, "echo", "x").stdout == "x\n"
     clusters.terminate(cluster)
     assert aws.describe(cluster)["Status"]["State"] in ENDED
@@ -225,11 +241,13 @@ def test_a_bootstrap_action_that_fails(aws: SessionOnAws):
 
 
 def test_a_cluster_that_is_not_ready_in_time(aws: SessionOnAws):
-    clusters = aws.clusters(pace=Pace(poll=0.05, longest_poll=0.2, start=3))
+    said: list[str] = []
+    clusters = aws.clusters(pace=Pace(poll=0.05, longest_poll=0.2, start=3), say=said.append)
     with pytest.raises(errors.ClusterFailed, match="was not ready in time") as failed:
         clusters.make_cluster(BootstrapActions=[action(aws, "sleep 600")])
     assert "it is BOOTSTRAPPING after 3 seconds" in failed.value.checked
     assert set(aws.named().values()) <= ENDED
+    assert f"the cluster {aws.made[0]} ({aws.intended[0]}) is BOOTSTRAPPING" in said[-1]
 
 
 def test_one_that_is_given_up_while_it_starts_is_ended(aws: SessionOnAws):

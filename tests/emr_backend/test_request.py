@@ -237,7 +237,16 @@ def test_what_a_test_asks_for_is_laid_over_it():
         ({"Ec2KeyName": "other"}, {"InstanceGroups"}, {"Ec2SubnetId": "subnet-01234567"}),
         ({"InstanceGroups": []}, {"InstanceGroups"}, {"Ec2SubnetId": "subnet-01234567"}),
         ({"InstanceFleets": []}, {"InstanceFleets"}, {"Ec2SubnetIds": ["subnet-01234567"]}),
-        ({"InstanceCount": 2}, {"InstanceCount"}, {"Ec2SubnetId": "subnet-01234567"}),
+        (
+            {"InstanceCount": 2},
+            {"InstanceCount", "MasterInstanceType", "SlaveInstanceType"},
+            {"Ec2SubnetId": "subnet-01234567"},
+        ),
+        (
+            {"MasterInstanceType": "r7g.large"},
+            {"InstanceCount", "MasterInstanceType"},
+            {"Ec2SubnetId": "subnet-01234567"},
+        ),
         (
             {"InstanceFleets": [], "Ec2SubnetIds": ["subnet-1"]},
             {"InstanceFleets"},
@@ -250,7 +259,14 @@ def test_a_test_says_in_one_way_which_instances_there_are(
     over: dict[str, Any], ways: set[str], subnet: dict[str, Any]
 ):
     instances = overlaid(asked(subnet="subnet-01234567"), {"Instances": over})["Instances"]
-    assert set(instances) & {"InstanceGroups", "InstanceFleets", "InstanceCount"} == ways
+    said = {
+        "InstanceGroups",
+        "InstanceFleets",
+        "InstanceCount",
+        "MasterInstanceType",
+        "SlaveInstanceType",
+    }
+    assert set(instances) & said == ways
     assert {name: instances[name] for name in instances if name.startswith("Ec2Subnet")} == subnet
     assert instances.items() >= {name: over[name] for name in over}.items()
 
