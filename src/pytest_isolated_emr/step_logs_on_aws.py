@@ -200,16 +200,17 @@ class StepLogsOnAws:
 
     def _text_of(self, directory: LogDirectory, name: str, most: float) -> str | None:
         found = None
-        has_come = False
+        come: float | None = None
         for _ in self._looks(most):
             there = {log.name: log for log in directory.stored()}
             found = there.get(name)
             if found is not None and self._is_final(found, directory, there):
                 return directory.text(found)
-            if has_come:
+            if come is None and any(self._is_final(log, directory, there) for log in there.values()):
+                come = self._waited
+            # They come one after the other.
+            if come is not None and self._waited - come >= self.waiting.pace.longest_poll:
                 return directory.text(found) if found is not None else ""
-            # The others of that time may be on their way: they are looked for once more.
-            has_come = any(self._is_final(log, directory, there) for log in there.values())
         if "StartDateTime" not in self.status["Timeline"]:
             return directory.text(found) if found is not None else ""
         # After all that time it was put there for the last time.

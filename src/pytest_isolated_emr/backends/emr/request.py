@@ -10,7 +10,13 @@ from typing import Any
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.emr.tags import SessionIdentity, name_of
 from pytest_isolated_emr.emr.releases import has_sessions
-from pytest_isolated_emr.emr_settings import MOST_BOOTSTRAP_ACTIONS, MOST_TAGS, SPARK, EmrSettings
+from pytest_isolated_emr.emr_settings import (
+    DEFAULT_INSTANCE_TYPE,
+    MOST_BOOTSTRAP_ACTIONS,
+    MOST_TAGS,
+    SPARK,
+    EmrSettings,
+)
 
 #: All tags of ours start with it.
 _OUR_TAGS = "isolated-emr-"
@@ -100,11 +106,23 @@ def _overlaid_instances(instances: dict[str, Any], over: dict[str, Any]) -> dict
     if {"Ec2SubnetId", "Ec2SubnetIds"} & set(over):
         merged.pop("Ec2SubnetId", None)
         merged.pop("Ec2SubnetIds", None)
+    if set(_SHORT_FORM) & set(over):
+        merged |= _short_form(instances, over)
     merged |= over
     if "InstanceFleets" in merged and "Ec2SubnetId" in merged:
         # That is for groups: https://docs.aws.amazon.com/emr/latest/APIReference/API_JobFlowInstancesConfig.html
         merged["Ec2SubnetIds"] = [merged.pop("Ec2SubnetId")]
     return merged
+
+
+def _short_form(instances: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Return what RunJobFlow needs beside the part of the short form that a test says."""
+    groups = instances.get("InstanceGroups") or ()
+    types = [group["InstanceType"] for group in groups if group.get("InstanceRole") == "MASTER"]
+    master = over.get("MasterInstanceType") or next(iter(types), DEFAULT_INSTANCE_TYPE)
+    count = over.get("InstanceCount", 1)
+    others = {"SlaveInstanceType": master} if count > 1 else {}
+    return {"MasterInstanceType": master, "InstanceCount": count, **others}
 
 
 def session_request(
