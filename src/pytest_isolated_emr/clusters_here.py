@@ -114,6 +114,10 @@ class ClustersHere:
             )
         return cluster_id
 
+    def add_step(self, cluster_id: str, step: dict[str, Any]) -> str:
+        """Give a cluster a step, and return its id."""
+        return str(self.emr.add_job_flow_steps(JobFlowId=cluster_id, Steps=[step])["StepIds"][0])
+
     def wait_for_step(self, cluster_id: str, step_id: str) -> dict[str, Any]:
         """Wait until a step has ended, and return its status as DescribeStep has it.
 

@@ -106,6 +106,27 @@ class ClustersOnAws:
             raise
         return cluster_id
 
+    def add_step(self, cluster_id: str, step: dict[str, Any]) -> str:
+        """Give a cluster a step, and return its id.
+
+        :param cluster_id: the cluster.
+        :param step: as AddJobFlowSteps takes it.
+        :raises ClusterEnded: the cluster has ended.
+        :raises IsolatedEmrError: AWS refuses it, or cannot be asked.
+        """
+        try:
+            with aws_errors(f"adding a step to {cluster_id} (elasticmapreduce:AddJobFlowSteps)"):
+                added = self.emr.add_job_flow_steps(JobFlowId=cluster_id, Steps=[step])
+        except errors.AwsRefused as error:
+            if has_ended := self._end_of(cluster_id):
+                raise errors.ClusterEnded(
+                    f"The cluster {cluster_id} has ended, and takes no step.",
+                    checked=f"{has_ended}; {error.checked}",
+                    cure="Look at the cluster's page in the console, and run again.",
+                ) from error
+            raise
+        return str(added["StepIds"][0])
+
     def wait_for_step(self, cluster_id: str, step_id: str) -> dict[str, Any]:
         """Wait until a step has ended, and return its status as DescribeStep has it.
 

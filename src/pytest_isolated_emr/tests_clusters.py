@@ -104,6 +104,13 @@ class ClustersPlace(Protocol):
         :raises IsolatedEmrError: it cannot be had, or ended instead.
         """
 
+    def add_step(self, cluster_id: str, step: dict[str, Any]) -> str:
+        """Give a cluster a step, and return its id.
+
+        :param cluster_id: the cluster.
+        :param step: as AddJobFlowSteps takes it.
+        """
+
     def wait_for_step(self, cluster_id: str, step_id: str) -> dict[str, Any]:
         """Wait until a step has ended, and return its status as DescribeStep has it.
 
@@ -178,8 +185,7 @@ class TestsClusters:
             "ActionOnFailure": "CONTINUE",
             "HadoopJarStep": {"Jar": "command-runner.jar", "Args": [str(part) for part in command]},
         }
-        added = self._place.emr.add_job_flow_steps(JobFlowId=cluster_id, Steps=[step])
-        step_id: str = added["StepIds"][0]
+        step_id = self._place.add_step(cluster_id, step)
         status = self._place.wait_for_step(cluster_id, step_id)
         logs = self._place.logs_of(cluster_id, step_id, status)
         result = StepResult(cluster_id, step_id, status["State"], _duration(status), logs)

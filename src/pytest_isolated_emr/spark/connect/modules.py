@@ -117,6 +117,9 @@ class SuiteModules:
     def _pack(self, files: dict[Path, Path]) -> Path:
         archive = self._directory / f"modules-{len(self._sent)}.zip"
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as target:
+            # Python finds a package without an `__init__.py` by the entry of its directory.
+            for directory in sorted({each for name in files for each in name.parents if each.name}):
+                target.writestr(f"{directory.as_posix()}/", b"")
             for name, file in files.items():
                 target.write(file, name)
         return archive

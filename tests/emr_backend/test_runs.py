@@ -1,0 +1,466 @@
+"""Runs of pytest on the emr backend, on what stands in for Amazon's AWS."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_isolated_emr.backends.emr import lifetime, tags
+from tests.amazon import BUCKET, ON_AMAZON, PREFIX, ROLE, Amazon
+from tests.conftest import Finished, Run, Start
+
+#: EMR's sessions came with Spark 4: what has no Spark holds under both.
+HAS_SPARK = not version("pyspark").startswith("3.")
+RUN_ID = re.compile(r"run (\d{8}t\d{6}-[0-9a-f]{6})")
+
+
+def run_id_of(finished: Finished) -> str:
+    found = RUN_ID.search(finished.output)
+    assert found is not None, finished.output
+    return found[1]
+
+
+def state_of(amazon: Amazon) -> dict[str, str]:
+    """What the bucket has, outside of runs."""
+    pages = amazon.client("s3").get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+    return {each["Key"]: each["ETag"] for page in pages for each in page.get("Contents", ())}
+
+
+@pytest.fixture
+def bystander(amazon: Amazon) -> Callable[[], None]:
+    """Objects beside the runs' prefixes; call it to see that they are as they were."""
+    for key in ("mine.txt", f"{PREFIX}/mine.txt", f"{PREFIX}-too/mine.txt"):
+        amazon.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"mine")
+    before = state_of(amazon)
+
+    def check() -> None:
+        assert state_of(amazon) == before
+
+    return check
+
+
+STEPS = """
+import json, os
+import pytest
+
+def test_a_step(run_step, isolated_emr, emr, scratch, s3):
+    s3.put_object(Bucket=scratch.bucket, Key=f"{scratch.prefix}/in.txt", Body=b"hello")
+    result = run_step("bash", "-c", f"aws s3 cp {scratch}/in.txt - ; echo done")
+    assert result.state == "COMPLETED"
+    cluster = emr.describe_cluster(ClusterId=result.cluster_id)["Cluster"]
+    print("CLUSTER", json.dumps(cluster, default=str))
+    assert isolated_emr.backend == "emr"
+    assert isolated_emr.endpoint_url is None
+    assert scratch.uri.startswith(f"s3://amazon-scratch/tests/{isolated_emr.run_id}/scratch/")
+
+def test_output_comes_from_s3(run_step):
+    assert run_step("bash", "-c", "echo to be read").stdout == "to be read\\n"
+"""
+
+
+def test_steps_run_on_a_cluster_of_the_runs_own(project: Path, run_pytest: Run, amazon, bystander):
+    (project / "test_it.py").write_text(STEPS)
+    finished = run_pytest(
+        *ON_AMAZON, "-s", "--isolated-emr-release=emr-7.10.0", "--isolated-emr-idle-timeout=7"
+    )
+    finished.assert_passed(2)
+    run_id = run_id_of(finished)
+    cluster = json.loads(re.search("CLUSTER (.*)", finished.output)[1])  # type: ignore[index]
+    assert cluster["Name"] == tags.name_of(run_id)
+    assert tags.values_of(cluster["Tags"])[tags.RUN_ID] == run_id
+    assert cluster["ReleaseLabel"] == "emr-7.10.0"
+    emr = amazon.client("emr")
+    actions = emr.list_bootstrap_actions(ClusterId=cluster["Id"])["BootstrapActions"]
+    assert actions[0]["Name"] == lifetime.NAME
+    policy = emr.get_auto_termination_policy(ClusterId=cluster["Id"])["AutoTerminationPolicy"]
+    assert policy == {"IdleTimeout": 420}
+    assert f"cluster {cluster['Id']} cost 0." in finished.output
+    assert "hours of m5.xlarge" in finished.output
+    assert len(amazon.clusters_of(run_id)) == 1
+    assert amazon.things_of(run_id) == []
+    bystander()
+
+
+SPARK = """
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql.functions import udf
+from jobs.double import double
+
+def test_a_users_own_session():
+    session = SparkSession.builder.appName("theirs").getOrCreate()
+    assert session.range(3).selectExpr("sum(id)").first()[0] == 3
+
+def test_functions_of_the_suite_reach_the_workers(spark):
+    rows = spark.range(3).select(udf(double, "long")("id").alias("twice")).collect()
+    assert [row.twice for row in rows] == [0, 2, 4]
+
+@pytest.mark.parametrize("time", [1, 2])
+def test_each_test_has_a_fresh_session(spark, time):
+    assert spark.catalog.listTables() == []
+    assert spark.conf.get("spark.sql.shuffle.partitions") != "123"
+    spark.conf.set("spark.sql.shuffle.partitions", "123")
+    spark.range(3).write.saveAsTable("t")
+    spark.range(3).createOrReplaceTempView("v")
+
+def test_scratch(spark, scratch, s3):
+    spark.range(4).write.parquet(scratch.uri)
+    assert s3.list_objects_v2(Bucket=scratch.bucket, Prefix=scratch.prefix + "/")["KeyCount"] > 1
+    assert spark.read.parquet(scratch.uri).count() == 4
+"""
+
+if HAS_SPARK:
+
+    @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+    def test_spark_on_the_cluster(project: Path, run_pytest: Run, amazon, bystander, workers):
+        (project / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\npythonpath = src\n")
+        (project / "src" / "jobs").mkdir(parents=True)
+        (project / "src" / "jobs" / "double.py").write_text("def double(x):\n    return 2 * x\n")
+        (project / "test_it.py").write_text(SPARK)
+        finished = run_pytest(*ON_AMAZON, *workers)
+        finished.assert_passed(5)
+        run_id = run_id_of(finished)
+        # Both workers' tests were on one cluster.
+        assert len(amazon.clusters_of(run_id)) == 1
+        assert amazon.things_of(run_id) == []
+        bystander()
+
+    def test_runs_at_the_same_moment_share_nothing(project, tmp_path, start_pytest: Start, amazon, bystander):
+        (project / "test_it.py").write_text(
+            "import json, os\n"
+            "def test_it(isolated_emr, spark, scratch, emr_cluster):\n"
+            "    spark.createDataFrame([(isolated_emr.run_id,)], ['owner']).write.saveAsTable('shared')\n"
+            "    assert spark.table('shared').first().owner == isolated_emr.run_id\n"
+            "    facts = {'run': isolated_emr.run_id, 'cluster': emr_cluster, 'scratch': scratch.uri,\n"
+            "             'remote': os.environ['SPARK_REMOTE']}\n"
+            "    print('FACTS', json.dumps(facts))\n"
+        )
+        ended = [Finished(process) for process in [start_pytest(*ON_AMAZON, "-s") for _ in range(2)]]
+        facts = []
+        for finished in ended:
+            finished.assert_passed(1)
+            facts.append(json.loads(re.search("FACTS (.*)", finished.output)[1]))  # type: ignore[index]
+            assert amazon.things_of(run_id_of(finished)) == []
+        for what in facts[0]:
+            assert facts[0][what] != facts[1][what]
+        bystander()
+
+
+NO_SESSIONS = """
+from pyspark.sql import SparkSession
+
+def test_spark(spark): pass
+
+def test_own():
+    SparkSession.builder.getOrCreate()
+
+def test_step(run_step):
+    assert run_step("true").state == "COMPLETED"
+"""
+
+
+def test_a_release_without_sessions_says_what_there_is(project, run_pytest, amazon):
+    (project / "test_it.py").write_text(NO_SESSIONS)
+    finished = run_pytest(*ON_AMAZON, "--isolated-emr-release=emr-7.10.0")
+    assert "1 passed" in finished.output, finished.output
+    assert finished.output.count("IE611") >= 2, finished.output
+    assert "emr-spark-8" in finished.output
+    assert "on the backend local or docker" in finished.output
+
+
+@pytest.mark.parametrize(
+    ("suite", "arguments", "passed"),
+    [
+        ("def test_it(): pass\n", (), 1),
+        ("def test_it(run_step): assert 0\ndef test_other(scratch, s3): pass\n", ("-k", "other"), 1),
+    ],
+    ids=["none needs it", "those that need it are deselected"],
+)
+def test_a_cluster_that_no_test_needs_is_not_launched(project, run_pytest, amazon, suite, arguments, passed):
+    (project / "test_it.py").write_text(suite)
+    finished = run_pytest(*ON_AMAZON, *arguments)
+    finished.assert_passed(passed) if not arguments else None
+    assert f"{passed} passed" in finished.output, finished.output
+    run_id = run_id_of(finished)
+    assert amazon.clusters_of(run_id) == []
+    assert amazon.things_of(run_id) == []
+
+
+def test_a_cluster_starts_at_once_where_that_is_asked_for(project, run_pytest, amazon):
+    (project / "test_it.py").write_text("def test_it(): pass\n")
+    finished = run_pytest(*ON_AMAZON, "--isolated-emr-launch=at-once")
+    finished.assert_passed(1)
+    assert len(amazon.clusters_of(run_id_of(finished))) == 1
+    assert amazon.things_of(run_id_of(finished)) == []
+
+
+def test_collecting_alone_launches_nothing(project, run_pytest, amazon):
+    (project / "test_it.py").write_text("def test_it(emr_cluster): pass\n")
+    finished = run_pytest(*ON_AMAZON, "--collect-only")
+    assert finished.code == 0, finished.output
+    assert amazon.clusters_of(run_id_of(finished)) == []
+    assert amazon.things_of(run_id_of(finished)) == []
+
+
+def test_failed_tests_keep_scratch_and_logs(project, run_pytest, amazon, home):
+    (project / "test_it.py").write_text(
+        "def test_it(run_step, scratch, s3):\n"
+        "    s3.put_object(Bucket=scratch.bucket, Key=f'{scratch.prefix}/a/b.txt', Body=b'mine')\n"
+        "    run_step('bash', '-c', 'echo what went wrong >&2; exit 3')\n"
+    )
+    finished = run_pytest(*ON_AMAZON)
+    assert finished.code == 1, finished.output
+    assert "IE401" in finished.output
+    assert "what went wrong" in finished.output
+    run_id = run_id_of(finished)
+    [session] = (home / "sessions").iterdir()
+    [kept] = session.glob("kept/main/*/s3/a/b.txt")
+    assert kept.read_text() == "mine"
+    [stderr] = session.glob("kept/clusters/j-*/steps/s-*/stderr*")
+    assert str(stderr.parents[2]) in finished.output
+    assert amazon.things_of(run_id) == []
+
+
+def test_tests_are_limited_to_the_run_where_there_is_a_role(project, run_pytest, amazon):
+    (project / "test_it.py").write_text(
+        "import boto3, os, subprocess, sys\n"
+        "def test_it(isolated_emr, emr_cluster, s3, scratch):\n"
+        "    mine = boto3.client('sts').get_caller_identity()['Arn']\n"
+        "    assert mine == f'arn:aws:sts::123456789012:assumed-role/isolated-emr-tests/{isolated_emr.run_id}'\n"
+        "    code = \"import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])\"\n"
+        "    there = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)\n"
+        "    assert there.stdout.strip() == mine\n"
+        "    assert 'AWS_ACCESS_KEY_ID' not in os.environ\n"
+        "    s3.put_object(Bucket=scratch.bucket, Key=f'{scratch.prefix}/x', Body=b'x')\n"
+    )
+    finished = run_pytest(*ON_AMAZON, f"--isolated-emr-role-arn={ROLE}")
+    finished.assert_passed(1)
+    assert "your own AWS credentials" not in finished.output
+    assert amazon.things_of(run_id_of(finished)) == []
+
+
+def test_without_a_role_the_header_says_so(project, run_pytest):
+    (project / "test_it.py").write_text("def test_it(): pass\n")
+    assert "tests have your own AWS credentials" in run_pytest(*ON_AMAZON).output
+
+
+def test_a_tests_own_cluster_goes_with_the_run(project, run_pytest, amazon):
+    (project / "test_it.py").write_text(
+        "def test_it(isolated_emr, emr_cluster, make_cluster, run_step):\n"
+        "    other = make_cluster(Name='mine')\n"
+        "    assert other != emr_cluster\n"
+        "    assert run_step('true', cluster=other).state == 'COMPLETED'\n"
+        "def test_left(isolated_emr):\n"
+        "    # What code under test may do with the run's tag and name.\n"
+        "    run = isolated_emr.run_id\n"
+        "    place = f's3://amazon-scratch/tests/{run}'\n"
+        "    isolated_emr.client('emr').run_job_flow(\n"
+        "        Name=f'isolated-emr {run} left', ReleaseLabel='emr-7.10.0', JobFlowRole='EMR_EC2_DefaultRole',\n"
+        "        ServiceRole='EMR_DefaultRole',\n"
+        "        Instances={'MasterInstanceType': 'm5.xlarge', 'InstanceCount': 1, 'KeepJobFlowAliveWhenNoSteps': True},\n"
+        "        Tags=[{'Key': 'isolated-emr-run-id', 'Value': run}, {'Key': 'isolated-emr-place', 'Value': place}])\n"
+    )
+    finished = run_pytest(*ON_AMAZON, "--isolated-emr-release=emr-7.10.0")
+    finished.assert_passed(2)
+    run_id = run_id_of(finished)
+    assert len(amazon.clusters_of(run_id)) == 3
+    assert amazon.things_of(run_id) == []
+
+
+def test_one_slot_is_one_run_at_a_time(project, start_pytest: Start, amazon, tmp_path):
+    (project / "test_it.py").write_text(
+        "import os\n"
+        "def test_it(emr_cluster):\n"
+        "    with open(os.environ['TOLD'], 'w') as told: told.write('there')\n"
+        "    open(os.environ['GO']).read()\n"
+    )
+    pipes = {name: tmp_path / name for name in ("told", "go")}
+    for pipe in pipes.values():
+        subprocess.run(["mkfifo", str(pipe)], check=True)
+    common = (
+        *ON_AMAZON[:2],
+        f"--isolated-emr-scratch=s3://{BUCKET}/one-slot",
+        ON_AMAZON[3],
+        "--isolated-emr-max-sessions=1",
+    )
+    first = start_pytest(*common, TOLD=str(pipes["told"]), GO=str(pipes["go"]))
+    assert pipes["told"].read_text() == "there"
+    refused = Finished(start_pytest(*common, "--isolated-emr-wait=0"))
+    assert refused.code == 75, refused.output
+    assert "IE610" in refused.output
+    assert "1 of 1 sessions run on s3://amazon-scratch/one-slot" in refused.output
+    (tmp_path / "told-2").write_text("")
+    second = start_pytest(*common, TOLD=str(tmp_path / "told-2"), GO="/dev/null")
+    assert second.stdout is not None
+    seen = ""
+    while "a free slot" not in seen:
+        line = second.stdout.readline()
+        assert line, seen
+        seen += line
+    pipes["go"].write_text("go")
+    Finished(first).assert_passed(1)
+    Finished(second).assert_passed(1)
+
+
+BAD = [
+    pytest.param(["--isolated-emr-scratch=s3://no-such-bucket/x"], ["IE602", "no-such-bucket"], id="bucket"),
+    pytest.param(["--isolated-emr-region=us-west-2"], ["IE602", "eu-west-1", "us-west-2"], id="region"),
+    pytest.param(
+        ["--isolated-emr-subnet=subnet-0123456789abcdef0"], ["IE603", "subnet-0123456789abcdef0"], id="subnet"
+    ),
+    pytest.param(["--isolated-emr-service-role=NoSuchRole"], ["IE603", "NoSuchRole"], id="role"),
+    pytest.param(["--isolated-emr-key-name=nobodys"], ["IE603", "nobodys"], id="key"),
+    pytest.param(
+        ["--isolated-emr-role-arn=arn:aws:iam::123456789012:user/x"],
+        ["--isolated-emr-role-arn"],
+        id="role to be taken",
+    ),
+    pytest.param(["--isolated-emr-scratch=s3://amazon-scratch"], ["bucket's root"], id="root"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD)
+def test_what_cannot_be_had_is_said_before_it_costs(project, run_pytest, amazon, arguments, words):
+    (project / "test_it.py").write_text("def test_it(emr_cluster): pass\n")
+    before = {
+        each["Id"]
+        for page in amazon.client("emr").get_paginator("list_clusters").paginate()
+        for each in page["Clusters"]
+    }
+    finished = run_pytest(*ON_AMAZON, *arguments)
+    assert finished.code in (4, 75), finished.output
+    for word in words:
+        assert word in finished.output, finished.output
+    after = {
+        each["Id"]
+        for page in amazon.client("emr").get_paginator("list_clusters").paginate()
+        for each in page["Clusters"]
+    }
+    assert after == before
+
+
+def test_no_credentials(project, start_pytest, home, tmp_path):
+    (project / "test_it.py").write_text("def test_it(): pass\n")
+    nothing = str(tmp_path / "none")
+    finished = Finished(
+        start_pytest(
+            *ON_AMAZON[:1],
+            # Spelt so, it gets nothing of the stand-in's.
+            "--isolated-emr-backend",
+            "emr",
+            *ON_AMAZON[2:],
+            AWS_EC2_METADATA_DISABLED="true",
+            AWS_CONFIG_FILE=nothing,
+            AWS_SHARED_CREDENTIALS_FILE=nothing,
+        )
+    )
+    assert finished.code == 75, finished.output
+    assert "IE601" in finished.output
+    assert list((home / "sessions").iterdir()) == []
+
+
+def test_a_cluster_that_fails_to_start_ends_the_run_with_awss_words(project, run_pytest, amazon):
+    amazon.client("s3").put_object(Bucket=BUCKET, Key="fails.sh", Body=b"#!/bin/bash\nexit 7\n")
+    (project / "test_it.py").write_text("def test_it(emr_cluster): pass\n")
+    with (project / "pytest.ini").open("a") as ini:
+        ini.write(f"isolated_emr_bootstrap_actions = s3://{BUCKET}/fails.sh\n")
+    finished = run_pytest(*ON_AMAZON)
+    assert finished.code == 75, finished.output
+    assert "IE604" in finished.output
+    assert "BOOTSTRAP_FAILURE" in finished.output
+    run_id = run_id_of(finished)
+    assert len(amazon.clusters_of(run_id)) == 1
+    assert amazon.things_of(run_id) == []
+
+
+def test_a_cluster_that_somebody_ends_is_said_to_be(project, run_pytest, amazon):
+    (project / "test_it.py").write_text(
+        "import boto3\n"
+        "def test_it(emr_cluster, emr, run_step):\n"
+        "    emr.terminate_job_flows(JobFlowIds=[emr_cluster])\n"
+        "    emr.get_waiter('cluster_terminated').wait(ClusterId=emr_cluster)\n"
+        "    run_step('true')\n"
+    )
+    finished = run_pytest(*ON_AMAZON)
+    assert finished.code == 1, finished.output
+    assert "IE605" in finished.output, finished.output
+    assert amazon.things_of(run_id_of(finished)) == []
+
+
+def test_what_a_killed_keeper_leaves_goes_with_the_next_sweep(
+    project, start_pytest: Start, amazon, home, tmp_path, bystander
+):
+    (project / "test_it.py").write_text(
+        "import json, os, signal\n"
+        "def test_it(isolated_emr, emr_cluster, scratch, s3):\n"
+        "    s3.put_object(Bucket=scratch.bucket, Key=f'{scratch.prefix}/x', Body=b'x')\n"
+        "    directory = isolated_emr._session.directory\n"
+        "    keeper = json.loads((directory / 'session.json').read_text())['keeper']['pid']\n"
+        "    os.kill(keeper, signal.SIGKILL)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    finished = Finished(start_pytest(*ON_AMAZON, "-s"))
+    assert finished.code == -signal.SIGKILL, finished.output
+    run_id = run_id_of(finished)
+    [cluster] = amazon.clusters_of(run_id)
+    assert cluster["Status"]["State"] == "WAITING"
+    environ = {**amazon.variables, "ISOLATED_EMR_HOME": str(home), "PATH": "/usr/bin:/bin"}
+    sweep = [sys.executable, "-m", "pytest_isolated_emr.cli", "sweep"]
+
+    def swept(*more: str) -> str:
+        done = subprocess.run([*sweep, *more], env=environ, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    # A dry run is one.
+    assert run_id in swept()
+    assert cluster["Id"] in amazon.things_of(run_id)
+    output = swept("--delete")
+    assert amazon.things_of(run_id) == [], output
+    assert list((home / "sessions").iterdir()) == [], output
+    bystander()
+
+
+def test_the_next_run_sweeps_what_a_dead_one_left(project, start_pytest, run_pytest, amazon, home):
+    (project / "test_it.py").write_text(
+        "import json, os, signal\n"
+        "def test_it(isolated_emr, emr_cluster):\n"
+        "    if 'KILL' in os.environ:\n"
+        "        directory = isolated_emr._session.directory\n"
+        "        keeper = json.loads((directory / 'session.json').read_text())['keeper']['pid']\n"
+        "        os.kill(keeper, signal.SIGKILL)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    sessions = directory = isolated_emr._session.directory.parent\n"
+        "    while len(list(sessions.iterdir())) > 1: pass\n"
+    )
+    dead = run_id_of(Finished(start_pytest(*ON_AMAZON, KILL="1")))
+    run_pytest(*ON_AMAZON).assert_passed(1)
+    assert amazon.things_of(dead) == []
+
+
+def test_leftovers_on_aws_are_left_alone_by_runs_of_this_machine(
+    project, start_pytest, run_pytest, amazon, home
+):
+    kill: Any = (
+        "import json, os, signal\n"
+        "def test_it(isolated_emr, emr_cluster):\n"
+        "    directory = isolated_emr._session.directory\n"
+        "    keeper = json.loads((directory / 'session.json').read_text())['keeper']['pid']\n"
+        "    os.kill(keeper, signal.SIGKILL)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    (project / "test_it.py").write_text(kill)
+    dead = run_id_of(Finished(start_pytest(*ON_AMAZON)))
+    (project / "test_it.py").write_text("def test_it(isolated_emr): pass\n")
+    run_pytest("--isolated-emr").assert_passed(1)
+    # Its record stays, for a sweep with credentials.
+    assert [path.name for path in (home / "sessions").iterdir()] == [dead]
+    assert amazon.things_of(dead) != []
