@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pytest_isolated_emr.lifecycle.run_id import is_run_id
@@ -19,6 +19,8 @@ PLACE = "isolated-emr-place"
 _OURS = "isolated-emr"
 #: https://docs.aws.amazon.com/emr/latest/APIReference/API_RunJobFlow.html
 _LONGEST_NAME = 256
+#: A cluster takes its time to start and to end, which its timer does not count.
+_MARGIN = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,15 @@ class SessionIdentity:
             PLACE: self.place,
         }
         return [{"Key": key, "Value": value} for key, value in values.items()]
+
+
+def expiry_after(now: datetime, lifetime: timedelta) -> datetime:
+    """Return when nobody wants a cluster any more that is launched now.
+
+    :param now: the time, by AWS's clock.
+    :param lifetime: the longest that it may run.
+    """
+    return now + lifetime + _MARGIN
 
 
 def name_of(run_id: str, which: str = "") -> str:
