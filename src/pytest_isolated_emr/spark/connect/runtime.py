@@ -110,6 +110,7 @@ class ConnectRuntime:
         )
         self._patch_when_imported("column", lambda module: not_there.say_so(module.Column, self._patches))
         context, session, _udf = import_pyspark()
+        self._modules.install(self._patches)
         builder = session.SparkSession.Builder
         self._patches.setattr(context, "launch_gateway", not_there.no_jvm)
         self._patches.setattr(context.SparkContext, "__init__", not_there.no_jvm)
