@@ -35,7 +35,8 @@ Properties = dict[str, str]
 _CLIENT_PACKAGES = ("grpc", "grpc_status", "google.rpc", "pandas", "pyarrow")
 _REMOTE = "SPARK_REMOTE"
 _PARALLELISM = "spark.default.parallelism"
-#: Settings of clusters, which make no difference to one process: no new server for them.
+#: Settings of clusters: no new server for them. They make no difference to one process, and on a small cluster sizes
+#: that are meant for a large one keep Spark waiting.
 _OF_CLUSTERS = (
     "spark.app.",
     "spark.cores.",
@@ -233,6 +234,7 @@ class ConnectRuntime:
         """Wait for the server, and know where it is."""
         # Its import takes a second, while the server comes up.
         self._remote_sessions()
+        os.environ[_REMOTE] = NO_SERVER_YET
         server = self._access.connect(self._show_to_processes)
         self._is_connected = True
         self._modules.look_at_path(server.files, server.path_file)
