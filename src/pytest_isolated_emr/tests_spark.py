@@ -97,21 +97,22 @@ class TestsSpark:
         if not self._runtime.is_started:
             return []
         status = self._runtime.status()
-        if not status["log"]:
-            return []
-        log = Path(status["log"])
         sections = []
-        output = _tail(log, self._log_start)
+        # A Spark on a cluster has its log there.
+        log = Path(status["log"]) if status["log"] else None
+        output = _tail(log, self._log_start) if log is not None else ""
         if not status["alive"] and self._runtime.is_used:
             error = errors.SparkDied(
                 f"Spark ended in this test: {status['exit']}.",
-                checked="its process; its last output is below",
+                checked="its process; its last output is below"
+                if log is not None
+                else "its state on the cluster",
                 cure="Look for System.exit, a native crash or too little memory (spark.driver.memory).",
             )
             sections.append(("isolated-emr", f"{error}\nThe next test gets a new one."))
         if status["note"]:
             sections.append(("isolated-emr", status["note"]))
-        if output:
+        if log is not None and output:
             sections.append(("Spark driver log", f"{output}\n({self._kept_logs.words_for(log)})"))
         return sections
 

@@ -148,6 +148,10 @@ def test_leaves_things(spark, wider, tmp_path):
     spark.sql("CREATE FUNCTION left_database.left_function AS 'org.example.Nothing'")
     spark.sql("USE left_database")
     spark.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
+    assert not spark.range(98).storageLevel.useMemory
+    spark.range(98).cache().count()
+    # It is cached already, by others.
+    spark.range(5).cache().count()
     spark.udf.register("left_udf", lambda x: x + 1, IntegerType())
     LEFT["precious"] = tmp_path / "precious"
     LEFT["precious"].write_text("mine")
@@ -172,6 +176,7 @@ def test_sees_none_of_them(spark, wider):
     assert not spark.streams.active
     assert wider.count() == 5
     assert wider.storageLevel.useMemory
+    assert not spark.range(98).storageLevel.useMemory
     assert LEFT["other"].is_stopped
     assert LEFT["precious"].read_text() == "mine"
     assert not (LEFT["precious"].parent / "t").exists()
@@ -220,8 +225,14 @@ def test_few_calls_for_a_test(isolation, monkeypatch):
     monkeypatch.setattr(SparkConnectServiceStub, "__init__", make)
     with isolation.fresh_session():
         pass
-    # To look, to send the suite's code (an archive, and a file of the ini setting), to end, to look again.
-    assert calls == ["ExecutePlan", "AddArtifacts", "AddArtifacts", "ReleaseSession", "ExecutePlan"]
+    # To look, to end, to look again.
+    assert calls == ["ExecutePlan", "ReleaseSession", "ExecutePlan"]
+    calls.clear()
+    with isolation.fresh_session() as session:
+        for _ in range(2):
+            assert session.range(1, 2).select(udf(twice, LongType())("id")).collect()[0][0] == 2
+    # The suite's code is an archive, and a file of the ini setting.
+    assert calls.count("AddArtifacts") == 2
 
 
 def test_a_process_of_its_own_shares_the_server(spark_session):

@@ -14,8 +14,7 @@ from pytest_isolated_emr.backends.base import VisibleFiles
 from pytest_isolated_emr.keeper.client import KeeperClient
 from pytest_isolated_emr.spark import connect, properties
 from pytest_isolated_emr.spark.connect.access import Server
-from pytest_isolated_emr.spark.connect.fresh_sessions import close_channel
-from pytest_isolated_emr.spark.connect.isolation import ConnectIsolation, require_server
+from pytest_isolated_emr.spark.connect.isolation import ConnectIsolation, stop_session
 from pytest_isolated_emr.spark.connect.not_there import NotThere
 
 Properties = dict[str, str]
@@ -118,13 +117,7 @@ class ContainerAccess:
 
     def stop(self, session: Any) -> None:
         """Stop a session; if its server has ended, close its client alone."""
-        try:
-            require_server(session)
-        except OSError:
-            # Its own `stop` would call such a server for ten minutes.
-            close_channel(session.client)
-        else:
-            session.stop()
+        stop_session(session)
 
     def disconnect(self) -> None:
         """Forget the server."""

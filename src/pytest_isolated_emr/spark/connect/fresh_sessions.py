@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -32,7 +32,7 @@ class FreshSessions(ABC, Generic[Mark]):
         """
         mark = self.remember()
         previous = _current(self.shared)
-        with _clients_made() as clients:
+        with _clients_made(self.watch) as clients:
             session = new_session(self.shared)
             _make_current(session, session)
             try:
@@ -43,6 +43,12 @@ class FreshSessions(ABC, Generic[Mark]):
                     self.restore(mark, clients)
                 finally:
                     _make_current(*(None if each is None or each.is_stopped else each for each in previous))
+
+    def watch(self, client: Any) -> None:
+        """Look at what a test does by a client of its own.
+
+        :param client: of a session that was made just now.
+        """
 
     @abstractmethod
     def remember(self) -> Mark:
@@ -94,7 +100,7 @@ def new_session(shared: Any) -> Any:
 
 
 @contextmanager
-def _clients_made() -> Iterator[list[Any]]:
+def _clients_made(watch: Callable[[Any], None]) -> Iterator[list[Any]]:
     """Collect the clients of all Connect sessions that are made meanwhile."""
     from pyspark.sql.connect.client import SparkConnectClient
 
@@ -105,6 +111,7 @@ def _clients_made() -> Iterator[list[Any]]:
     def make_and_note(client: Any, *args: Any, **kwargs: Any) -> None:
         make(client, *args, **kwargs)
         made.append(client)
+        watch(client)
         if not hasattr(client, "release_session"):
             # Spark 3.5's own waits for the background threads of all clients to end. Garbage collection calls it too;
             # in one of those threads it waits for itself, for ever.

@@ -32,7 +32,7 @@ class ConnectIsolation(FreshSessions[str]):
 
         :raises OSError: no server listens.
         """
-        require_server(self.shared)
+        _require_server(self.shared)
         name = secrets.token_hex(8)
         self._command("mark", name)
         return name
@@ -46,7 +46,7 @@ class ConnectIsolation(FreshSessions[str]):
         """
         sessions = [f"{client._session_id} {client._user_id or ''}" for client in clients]
         try:
-            require_server(self.shared)
+            _require_server(self.shared)
         except OSError:
             # Nothing is left in a server that has ended.
             for client in clients:
@@ -70,13 +70,25 @@ class ConnectIsolation(FreshSessions[str]):
             session.client.execute_command(Command(extension=extension))
         finally:
             if session is not self.shared:
-                session.stop()
+                stop_session(session)
 
 
-def require_server(session: Any) -> None:
-    """Raise OSError if no server listens where a session's is.
+def stop_session(session: Any) -> None:
+    """Stop a Connect session; if its server has ended, close its client alone.
 
-    :param session: of Spark Connect.
+    Its own ``stop`` would call such a server for ten minutes.
+
+    :param session: the session, running or stopped.
     """
+    try:
+        _require_server(session)
+    except OSError:
+        close_channel(session.client)
+    else:
+        session.stop()
+
+
+def _require_server(session: Any) -> None:
+    """Raise OSError if no server listens where a session's is."""
     host, port = session.client._builder.endpoint.rsplit(":", 1)
     socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()

@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import threading
+import weakref
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import pytest
 
 from pytest_isolated_emr.backends.base import VisibleFiles
 
@@ -34,10 +38,26 @@ class SuiteModules:
         self._directory = directory
         self._note = note
         self._python_files = [Path(path) for path in python_files]
-        #: Directories and files that are sent, or too large for it.
-        self._looked_at: set[Path] = set()
+        # What was packed, or is too large for it, and whether the user chose it.
+        self._looked_at: set[tuple[Path, bool]] = set()
         self._sent: list[Path] = []
+        self._waiting: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._lock = threading.Lock()
         self._by_value: list[ModuleType] = []
+
+    def install(self, patches: pytest.MonkeyPatch) -> None:
+        """Have sessions get what they wait for as soon as a function is pickled: all that workers run, is.
+
+        :param patches: takes what is to be put back.
+        """
+        serializer = importlib.import_module("pyspark.serializers").CloudPickleSerializer
+        original = serializer.dumps
+
+        def dumps(own: Any, value: Any) -> Any:
+            self._send()
+            return original(own, value)
+
+        patches.setattr(serializer, "dumps", dumps)
 
     def send_by_value(self, modules: Iterable[ModuleType]) -> None:
         """Have functions that are defined in modules of tests sent as they are: workers need not import pytest, say.
@@ -70,14 +90,14 @@ class SuiteModules:
     def _take_over(self, path: Sequence[Path], cure: str) -> None:
         """Have what is new of the module path, and the user's own choice, sent: one archive, as each costs a call."""
         packed: dict[Path, Path] = {}
-        for directory in [*path, *self._python_files]:
-            if directory in self._looked_at:
+        chosen_too = [(directory, True) for directory in self._python_files]
+        for directory, chosen in [*((directory, False) for directory in path), *chosen_too]:
+            if (directory, chosen) in self._looked_at:
                 continue
-            self._looked_at.add(directory)
+            self._looked_at.add((directory, chosen))
             if directory.is_file():
                 self._sent.append(directory)
                 continue
-            chosen = directory in self._python_files
             files = list(_files_below(directory))
             # Data that lies beside the code may be large, and is not wanted in workers as a rule.
             files = files if chosen else [file for file in files if file.suffix == ".py"]
@@ -95,18 +115,26 @@ class SuiteModules:
             self._sent.append(self._pack(packed))
 
     def send_to(self, session: Any) -> None:
-        """Send a session what its workers do not see. Servers keep it for each session apart, so each one gets it.
+        """Send a session what its workers do not see, if they will run any function of this process.
+
+        Servers keep it for each session apart, so each one gets it; most tests have no use for it.
 
         :param session: of Spark Connect, new.
         """
-        if not self._sent:
-            return
-        path = sys.path[:]
-        try:
-            session.addArtifacts(*map(str, self._sent), pyfile=True)
-        finally:
-            # PySpark puts archives there for this process too, which has the files themselves.
-            sys.path[:] = path
+        if self._sent:
+            self._waiting.add(session)
+
+    def _send(self) -> None:
+        with self._lock:
+            path = sys.path[:]
+            try:
+                for session in list(self._waiting):
+                    if not session.is_stopped:
+                        session.addArtifacts(*map(str, self._sent), pyfile=True)
+                    self._waiting.discard(session)
+            finally:
+                # PySpark puts archives there for this process too, which has the files themselves.
+                sys.path[:] = path
 
     def forget(self) -> None:
         """Leave PySpark as it was."""

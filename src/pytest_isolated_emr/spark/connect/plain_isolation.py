@@ -38,12 +38,14 @@ class PlainIsolation(FreshSessions[Shared]):
     """Gives tests sessions of their own in one Spark Connect server, and removes what they leave there.
 
     Tables, views and databases of Spark's own catalog, and global temporary views, that appear meanwhile are removed at
-    the end; those that were there before stay. Streams end with the test's sessions.
+    the end, and so are the frames that the test's own sessions cached; what was there before stays. Streams end with
+    the test's sessions.
 
-    These are **not** put back: what the test cached (it stays in the server's memory, unless it is of a table that is
-    removed), persisted RDDs, settings of Hadoop's that hold for all of the server, functions that are stored in a
-    database, what was changed or removed of the things that were there before, other catalogs
-    (``spark.sql.catalog.…``), and the files of external tables and of databases that have a directory of their own.
+    These are **not** put back: what was cached by name (``CACHE TABLE``, ``cacheTable``) and is no table that is removed,
+    frames cached by a session that the test has stopped, settings of Hadoop's that hold for all of the server, functions
+    that are stored in a database of before, what was changed or removed of the things that were there before, other
+    catalogs (``spark.sql.catalog.…``), and the files of external tables and of databases that have a directory of their
+    own.
 
     A catalog that is not the server's alone is left alone: Hive's metastore, or Glue, has tables of others, and a new
     one may be theirs.
@@ -71,6 +73,7 @@ class PlainIsolation(FreshSessions[Shared]):
         plugin = self._own.conf.get(_PLUGIN, "")
         self._has_own_catalog = kind == "in-memory" and plugin in _HARMLESS_PLUGINS
         self._databases: list[str] = []
+        self._cached: list[tuple[Any, Any]] = []
         if not self._has_own_catalog:
             note(
                 f"tables and databases that tests leave in Spark's catalog ({plugin or kind}) are not removed: "
@@ -81,6 +84,22 @@ class PlainIsolation(FreshSessions[Shared]):
         """Return what sessions share now."""
         return self._look()
 
+    def watch(self, client: Any) -> None:
+        """Note the frames that a client caches: there is no list of them to be had."""
+        analyze = client._analyze
+
+        def noting(method: str, **arguments: Any) -> Any:
+            # A frame of the same plan may be cached for others already.
+            is_new = method == "persist" and not _is_kept(
+                analyze("get_storage_level", relation=arguments["relation"]).storage_level
+            )
+            result = analyze(method, **arguments)
+            if is_new:
+                self._cached.append((client, arguments["relation"]))
+            return result
+
+        client._analyze = noting
+
     def restore(self, mark: Shared, clients: Sequence[Any]) -> None:
         """End the sessions of a test, and remove what it left.
 
@@ -88,6 +107,7 @@ class PlainIsolation(FreshSessions[Shared]):
         :param clients: those of all sessions that were made meanwhile.
         :raises pyspark.errors.PySparkException: something could not be removed; the rest is removed.
         """
+        cached, self._cached = self._cached, []
         if not self._is_alive():
             # Nothing is left in a server that has ended.
             for client in clients:
@@ -98,6 +118,9 @@ class PlainIsolation(FreshSessions[Shared]):
             removals.callback(self._remove_newer, mark)
             for client in clients:
                 removals.callback(self._end, client)
+            for client, relation in cached:
+                if not client.is_closed:
+                    removals.callback(client._analyze, "unpersist", relation=relation, blocking=False)
 
     def _end(self, client: Any) -> None:
         if client.is_closed:
@@ -178,6 +201,10 @@ class PlainIsolation(FreshSessions[Shared]):
             else:
                 tables.setdefault(of, set()).add(name)
         return names, {database: frozenset(found) for database, found in tables.items()}
+
+
+def _is_kept(level: Any) -> bool:
+    return bool(level.useMemory or level.useDisk or level.useOffHeap)
 
 
 def _is_same(location: str, path: str) -> bool:

@@ -35,7 +35,8 @@ Properties = dict[str, str]
 _CLIENT_PACKAGES = ("grpc", "grpc_status", "google.rpc", "pandas", "pyarrow")
 _REMOTE = "SPARK_REMOTE"
 _PARALLELISM = "spark.default.parallelism"
-#: Settings of clusters, which make no difference to one process: no new server for them.
+#: Settings of clusters: no new server for them. They make no difference to one process, and on a small cluster sizes
+#: that are meant for a large one keep Spark waiting.
 _OF_CLUSTERS = (
     "spark.app.",
     "spark.cores.",
@@ -110,6 +111,7 @@ class ConnectRuntime:
         )
         self._patch_when_imported("column", lambda module: not_there.say_so(module.Column, self._patches))
         context, session, _udf = import_pyspark()
+        self._modules.install(self._patches)
         builder = session.SparkSession.Builder
         self._patches.setattr(context, "launch_gateway", not_there.no_jvm)
         self._patches.setattr(context.SparkContext, "__init__", not_there.no_jvm)
@@ -237,6 +239,7 @@ class ConnectRuntime:
         """Wait for the server, and know where it is."""
         # Its import takes a second, while the server comes up.
         self._remote_sessions()
+        os.environ[_REMOTE] = NO_SERVER_YET
         server = self._access.connect(self._show_to_processes)
         self._is_connected = True
         self._modules.look_at_path(server.files, server.path_file)
