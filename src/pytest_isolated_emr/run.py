@@ -44,6 +44,7 @@ class IsolatedRun:
         self._problems: list[str] = []
         self._failures = 0
         self._has_tested = False
+        self._missing = ""
         self._is_down = False
         kept_logs = KeptLogs(session, chosen.retention)
         made = maker.make(RunContext(config, chosen, session, self._progress, self._note), kept_logs)
@@ -110,18 +111,18 @@ class IsolatedRun:
     def pytest_collection(self) -> None:
         """Begin to start Spark, which comes up while pytest collects."""
         if not self._config.option.collectonly:
-            with _no_environment_is_the_end():
+            with self._no_environment_is_the_end():
                 self._spark.begin()
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Begin to start what a test needs."""
         if not self._config.option.collectonly:
-            with _no_environment_is_the_end():
+            with self._no_environment_is_the_end():
                 self._spark.item_collected(item)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """See that all is there before the first test; give Spark up where there is nothing to run."""
-        with _no_environment_is_the_end():
+        with self._no_environment_is_the_end():
             if not session.items:
                 self._spark.runtime.give_up()
             elif not self._config.option.collectonly:
@@ -130,6 +131,8 @@ class IsolatedRun:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Give the test a Spark that lives, with the settings that it is marked with."""
+        if self._missing:
+            pytest.fail(self._missing, pytrace=False)
         self.tests_clusters.forget()
         self.tests_spark.prepare(item)
 
@@ -161,8 +164,10 @@ class IsolatedRun:
         self._has_tested = True
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Take the environment away, when all fixtures are torn down and before the summary is written."""
+        if self._missing:
+            session.exitstatus = EXIT_NO_ENVIRONMENT
         self._take_down()
         if self._session.worker == OWNER and self._has_tested:
             self._note(self._spark.warm_later_runs())
@@ -170,8 +175,10 @@ class IsolatedRun:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: object) -> None:
         """Take over what an xdist worker has to say in the summary."""
-        for line in getattr(node, "workeroutput", {}).get(_PLUGIN, []):
+        told = getattr(node, "workeroutput", {}).get(_PLUGIN, {})
+        for line in told.get("lines", ()):
             self._note(line)
+        self._missing = self._missing or told.get("missing", "")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what was kept and where, what was overridden, and what could not be removed."""
@@ -205,6 +212,17 @@ class IsolatedRun:
     def _on_kept(self, whose: str, directory: Path) -> None:
         self._kept.append(f"kept: {whose}: {directory}")
 
+    @contextmanager
+    def _no_environment_is_the_end(self) -> Iterator[None]:
+        """End pytest with a return code of its own where the environment cannot be had."""
+        try:
+            yield
+        except IsolatedEmrError as error:
+            if not hasattr(self._config, "workeroutput"):
+                pytest.exit(str(error), returncode=EXIT_NO_ENVIRONMENT)
+            # An xdist worker that exits is a crash to its controller. So each of its tests is an error that says why.
+            self._missing = str(error)
+
     def _take_down(self) -> None:
         if self._is_down:
             return
@@ -224,7 +242,8 @@ class IsolatedRun:
         finally:
             self._session.client.close()
         if hasattr(self._config, "workeroutput"):
-            self._config.workeroutput[_PLUGIN] = [*self._kept, *self._notes, *self._problems]
+            lines = [*self._kept, *self._notes, *self._problems]
+            self._config.workeroutput[_PLUGIN] = {"lines": lines, "missing": self._missing}
 
     def _close(self) -> None:
         """Put everything of this process back, however far the run came."""
@@ -232,12 +251,3 @@ class IsolatedRun:
         interception.deactivate()
         self._guard.restore()
         type(self)._active -= 1
-
-
-@contextmanager
-def _no_environment_is_the_end() -> Iterator[None]:
-    """End pytest with a return code of its own where the environment cannot be had."""
-    try:
-        yield
-    except IsolatedEmrError as error:
-        pytest.exit(str(error), returncode=EXIT_NO_ENVIRONMENT)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pytest_isolated_emr.emr import releases
 from pytest_isolated_emr.emr.releases import Release
 from pytest_isolated_emr.emr_settings import EmrSettings
+from pytest_isolated_emr.errors import IsolatedEmrError
 from pytest_isolated_emr.run_context import RunContext
 from pytest_isolated_emr.spark import properties
 from pytest_isolated_emr.spark.base import Runtime
@@ -15,6 +17,8 @@ from pytest_isolated_emr.visible_files import suite_path
 
 #: Fixtures of ours, and of pytest-spark by the same names, for which there has to be a cluster.
 _FIXTURES = frozenset({"spark", "spark_session", "spark_context", "emr_cluster", "run_step"})
+#: Between two looks at what xdist workers wait for.
+_TELL_SECONDS = 5.0
 
 
 class SparkOnEmr:
@@ -41,6 +45,8 @@ class SparkOnEmr:
         self._version = spark_version
         self._start_cluster = start_cluster
         self._is_needed = False
+        self._is_over = threading.Event()
+        self._telling = threading.Thread(target=self._tell, name="isolated-emr progress", daemon=True)
         self.runtime: Runtime = self._make_runtime()
 
     def header(self) -> list[str]:
@@ -58,8 +64,10 @@ class SparkOnEmr:
 
     def begin(self) -> None:
         """Start the cluster now, if that is asked for."""
-        if self._settings.starts_at_once and not self._context.config.pluginmanager.hasplugin("dsession"):
+        if self._settings.starts_at_once:
             self._start_cluster()
+        if self._context.config.pluginmanager.hasplugin("dsession"):
+            self._telling.start()
 
     def item_collected(self, item: Any) -> None:
         """Start the cluster if the test needs it, while the rest of collection goes on."""
@@ -89,6 +97,18 @@ class SparkOnEmr:
     def uninstall(self) -> None:
         """Let go of it, and leave this process as it was."""
         self.runtime.uninstall()
+        self._is_over.set()
+        if self._telling.is_alive():
+            self._telling.join()
+
+    def _tell(self) -> None:
+        """Show what workers wait for, who have no terminal."""
+        while not self._is_over.wait(_TELL_SECONDS):
+            try:
+                self._context.wait_for_backend()
+            except IsolatedEmrError:
+                # Whoever needs it hears of it.
+                return
 
     def wait_for_cluster(self) -> None:
         """Have the cluster started, and wait for it.

@@ -64,7 +64,7 @@ def test_no_connect_client(suite, run_pytest, tmp_path):
         "sys.meta_path.insert(0, Hidden)\n"
     )
     finished = run_pytest(*ON_DOCKER, PYTHONPATH=str(tmp_path / "first"))
-    assert_refused(finished, "IE509", "grpc, grpc_status", "pip install 'pytest-isolated-emr[docker]'")
+    assert_refused(finished, "IE509", "grpc, grpc_status", "pip install 'pytest-isolated-emr[connect]'")
 
 
 @pytest.mark.parametrize(

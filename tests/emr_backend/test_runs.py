@@ -368,12 +368,13 @@ def test_no_credentials(project, start_pytest, home, tmp_path):
     assert list((home / "sessions").iterdir()) == []
 
 
-def test_a_cluster_that_fails_to_start_ends_the_run_with_awss_words(project, run_pytest, amazon):
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_a_cluster_that_fails_to_start_ends_the_run_with_awss_words(project, run_pytest, amazon, workers):
     amazon.client("s3").put_object(Bucket=BUCKET, Key="fails.sh", Body=b"#!/bin/bash\nexit 7\n")
     (project / "test_it.py").write_text("def test_it(emr_cluster): pass\n")
     with (project / "pytest.ini").open("a") as ini:
         ini.write(f"isolated_emr_bootstrap_actions = s3://{BUCKET}/fails.sh\n")
-    finished = run_pytest(*ON_AMAZON)
+    finished = run_pytest(*ON_AMAZON, *workers)
     assert finished.code == 75, finished.output
     assert "IE604" in finished.output
     assert "BOOTSTRAP_FAILURE" in finished.output

@@ -99,7 +99,7 @@ class ConnectRuntime:
             raise errors.ConnectClientMissing(
                 "PySpark cannot be a client of Spark Connect here.",
                 checked=f"these packages are not installed: {', '.join(missing)}",
-                cure="pip install 'pytest-isolated-emr[docker]', which brings them.",
+                cure="pip install 'pytest-isolated-emr[connect]', which brings them.",
             )
         _INSTALLED.append(self)
         for name, value in remote_variables().items():
