@@ -338,12 +338,12 @@ def test_a_cluster_that_stays_in_starting(through: Through, clusters: Clusters) 
     _, aws = through(changes=(StuckStarting(),))
     emr = aws.client("emr")
     cluster = clusters.launch(emr)
-    clusters._real.get_waiter("cluster_running").wait(ClusterId=cluster)
+    clusters._real.get_waiter("cluster_running").wait(ClusterId=cluster, WaiterConfig={"Delay": 1})
     assert clusters.state(cluster, emr) == "STARTING"
     listed = emr.list_clusters(ClusterStates=["WAITING", "STARTING"])["Clusters"]
     assert {each["Status"]["State"] for each in listed if each["Id"] == cluster} == {"STARTING"}
     emr.terminate_job_flows(JobFlowIds=[cluster])
-    clusters._real.get_waiter("cluster_terminated").wait(ClusterId=cluster)
+    clusters._real.get_waiter("cluster_terminated").wait(ClusterId=cluster, WaiterConfig={"Delay": 1})
     assert clusters.state(cluster, emr) == "TERMINATED"
 
 
