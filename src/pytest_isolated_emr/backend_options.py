@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 from typing import Any
 
 from pytest_isolated_emr.backends.docker.images import default_image
+from pytest_isolated_emr.backends.emr.options import EmrOptions
+from pytest_isolated_emr.emr_settings import EmrSettings
 from pytest_isolated_emr.settings import Settings
 
 
@@ -15,6 +18,8 @@ def backend_options(settings: Settings, spark_version: str) -> dict[str, Any]:
     :param settings: what was asked for.
     :param spark_version: that of the installed pyspark.
     """
+    if settings.emr is not None:
+        return _emr_options(settings.emr)
     if settings.backend != "docker":
         return {}
     docker = settings.docker
@@ -26,6 +31,20 @@ def backend_options(settings: Settings, spark_version: str) -> dict[str, Any]:
         "cpus": docker.cpus,
         "is_open": docker.network == "open",
     }
+
+
+def _emr_options(emr: EmrSettings) -> dict[str, Any]:
+    return EmrOptions(
+        bucket=emr.bucket,
+        prefix=emr.prefix,
+        role_arn=emr.role_arn,
+        cluster_roles=(emr.service_role, emr.instance_profile),
+        idle_minutes=emr.idle_minutes,
+        most_minutes=emr.most_minutes,
+        max_sessions=emr.max_sessions,
+        wait_seconds=emr.wait_seconds,
+        user=getpass.getuser(),
+    ).to_message()
 
 
 def image_of(settings: Settings, spark_version: str) -> str:

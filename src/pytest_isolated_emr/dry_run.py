@@ -13,7 +13,7 @@ from pytest_isolated_emr import settings
 from pytest_isolated_emr.asked_cluster import asked_cluster
 from pytest_isolated_emr.backends.emr import lifetime
 from pytest_isolated_emr.backends.emr.request import session_request
-from pytest_isolated_emr.backends.emr.tags import SessionIdentity
+from pytest_isolated_emr.backends.emr.tags import SessionIdentity, expiry_after
 from pytest_isolated_emr.emr import releases
 from pytest_isolated_emr.emr_settings import EmrSettings
 from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError
@@ -67,7 +67,7 @@ class DryRun:
             run_id=run_id,
             owner=getpass.getuser(),
             host=this_host().name,
-            expiry=datetime.now(timezone.utc) + timedelta(minutes=self._emr.most_minutes),
+            expiry=expiry_after(datetime.now(timezone.utc), timedelta(minutes=self._emr.most_minutes)),
             place=f"s3://{self._emr.bucket}/{self._emr.prefix}/{run_id}",
         )
 

@@ -37,11 +37,11 @@ class Environment:
     @property
     def region(self) -> str:
         """The AWS region that clients see."""
-        return self._session.credentials.region
+        return self._session.region
 
     @property
-    def endpoint_url(self) -> str:
-        """Where the private AWS is, such as ``http://127.0.0.1:40123``."""
+    def endpoint_url(self) -> str | None:
+        """Where the private AWS is, such as ``http://127.0.0.1:40123``; None on Amazon's own AWS."""
         return self._session.endpoint_url
 
     @property
@@ -60,7 +60,7 @@ class Environment:
         return self._session.boto3_session
 
     def client(self, service: str, **options: Any) -> Any:
-        """Return a boto3 client of the private AWS.
+        """Return a boto3 client of the run's AWS.
 
         :param service: the service's name in boto3, such as ``s3``.
         :param options: more for ``boto3.Session.client``.

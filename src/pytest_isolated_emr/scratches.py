@@ -63,7 +63,8 @@ class Scratches:
         worker = self._session.worker
         path = self._session.directory / "scratch" / worker / name
         path.mkdir(parents=True, mode=0o700)
-        return Scratch(f"s3://{self._session.bucket}/{worker}/{name}", path)
+        parts = filter(None, [self._session.bucket, self._session.prefix, worker, name])
+        return Scratch(f"s3://{'/'.join(parts)}", path)
 
     def _end(self, place: Scratch, item: pytest.Item | None, whose: str) -> None:
         if self._client is None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import Any
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.aws.credentials import SessionCredentials
 from pytest_isolated_emr.aws.environment import AwsEnvironment
+from pytest_isolated_emr.aws.limited_environment import LimitedEnvironment
+from pytest_isolated_emr.aws.own_environment import OwnEnvironment
 from pytest_isolated_emr.environment_guard import EnvironmentGuard
 from pytest_isolated_emr.keeper.client import KeeperClient
 from pytest_isolated_emr.keeper.messages import Message
@@ -34,9 +36,14 @@ class Session:
     :param run_id: the session's name.
     :param backend: where Spark runs.
     :param directory: the session's directory, which goes with it.
-    :param endpoint_url: where the private AWS endpoint is.
-    :param credentials: the only ones that it accepts.
+    :param region: the AWS region that clients see.
     :param bucket: the bucket that has the scratch of all tests.
+    :param prefix: the prefix of that scratch in the bucket, without slashes at its ends; empty for all of the bucket.
+    :param endpoint_url: where the private AWS endpoint is; None on Amazon's own AWS.
+    :param credentials: the only ones that the private endpoint accepts; None on Amazon's own AWS.
+    :param container_variables: those by which AWS clients find the run's limited credentials; empty if there are none.
+    :param aws_notes: what the user should know of the session's AWS.
+    :param cluster: what a cluster of the session's on Amazon's own AWS begins with; empty on the private one.
     """
 
     client: KeeperClient
@@ -44,14 +51,20 @@ class Session:
     run_id: str
     backend: str
     directory: Path
-    endpoint_url: str
-    credentials: SessionCredentials
+    region: str
     bucket: str
+    prefix: str
+    endpoint_url: str | None
+    credentials: SessionCredentials | None
+    container_variables: dict[str, str] = field(default_factory=dict, repr=False)
+    aws_notes: tuple[str, ...] = ()
+    cluster: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
-    def launch_keeper() -> KeeperClient:
+    def launch_keeper(backend: str) -> KeeperClient:
         """Begin to start a session: its keeper comes up while this process does something else.
 
+        :param backend: the session's.
         :raises UnsupportedPlatform: there can be none on this one.
         """
         if sys.platform == "win32":
@@ -60,7 +73,11 @@ class Session:
                 checked=f"sys.platform is {sys.platform}",
                 cure="Run it in WSL 2, in a container, or on Linux or macOS.",
             )
-        return KeeperClient.launch()
+        on_aws = backend == "emr"
+        # Elsewhere nothing of a session has any business with the user's AWS.
+        return KeeperClient.launch(
+            {name: value for name, value in os.environ.items() if on_aws or not name.startswith("AWS_")}
+        )
 
     @classmethod
     def start(
@@ -106,19 +123,28 @@ class Session:
 
     @classmethod
     def _of(cls, client: KeeperClient, worker: str, backend: str, described: Message) -> Session:
+        url = described.get("endpoint_url")
+        region = described["region"]
         return cls(
             client=client,
             worker=worker,
             run_id=described["run_id"],
             backend=backend,
             directory=Path(described["directory"]),
-            endpoint_url=described["endpoint_url"],
+            region=region,
+            bucket=described["bucket"],
+            prefix=described["prefix"],
+            endpoint_url=url,
             credentials=SessionCredentials(
                 access_key_id=described["access_key_id"],
                 secret_access_key=described["secret_access_key"],
-                region=described["region"],
-            ),
-            bucket=described["bucket"],
+                region=region,
+            )
+            if url
+            else None,
+            container_variables=described.get("container_variables", {}),
+            aws_notes=tuple(described.get("notes", ())),
+            cluster=described.get("session_cluster", {}),
         )
 
     @property
@@ -131,39 +157,66 @@ class Session:
         """A boto3 session with the session's credentials."""
         import boto3
 
+        if self.credentials is None:
+            # Found as every program of the run finds them: in its variables.
+            return boto3.Session(region_name=self.region)
         return boto3.Session(
             aws_access_key_id=self.credentials.access_key_id,
             aws_secret_access_key=self.credentials.secret_access_key,
-            region_name=self.credentials.region,
+            region_name=self.region,
         )
 
     def client_of(self, service: str, **options: Any) -> Any:
-        """Return a boto3 client of the private AWS.
+        """Return a boto3 client of the session's AWS.
 
         :param service: the service's name in boto3, such as ``s3``.
         :param options: more for ``boto3.Session.client``.
         """
-        return self.boto3_session.client(service, **{"endpoint_url": self.endpoint_url, **options})
+        if self.endpoint_url is not None:
+            options = {"endpoint_url": self.endpoint_url, **options}
+        return self.boto3_session.client(service, **options)
 
-    def environment_guard(self) -> EnvironmentGuard:
-        """Return the guard that shows this process, and what it starts, the session in place of the machine."""
+    def environment_guard(self, *, is_remote: bool) -> EnvironmentGuard:
+        """Return the guard that shows this process, and what it starts, the session in place of the machine.
+
+        :param is_remote: whether Spark is reached by Spark Connect.
+        """
         self.worker_directory.mkdir(mode=0o700, exist_ok=True)
-        aws = AwsEnvironment(self.credentials, self.endpoint_url, self.worker_directory / "aws")
+        aws = self._aws_environment()
         variables = aws.variables() | spark_variables(self.worker_directory)
-        if self.backend == "docker":
+        if is_remote:
             variables |= remote_variables()
         if self.worker == OWNER:
             # Only xdist workers of the owner may join; a pytest that a worker's test starts is none.
             variables[SESSION_VARIABLE] = f"{os.getpid()}:{self.directory}"
-        return EnvironmentGuard(drop=is_dropped, set_=variables)
+        return EnvironmentGuard(drop=lambda name: aws.drops(name) or is_dropped(name), set_=variables)
+
+    def close(self, progress: Callable[[str], None]) -> tuple[list[str], list[str]]:
+        """Have the keeper take the environment away, and wait for that.
+
+        :param progress: is told what is being waited for.
+        :returns: what could not be removed, and what the user should know else.
+        :raises KeeperDied: the keeper is gone.
+        """
+        while "waits_for" in (answer := self.client.request("close")):
+            progress(answer["waits_for"])
+        return answer["problems"], answer["notes"]
+
+    def _aws_environment(self) -> AwsEnvironment | LimitedEnvironment | OwnEnvironment:
+        directory = self.worker_directory / "aws"
+        if self.credentials is not None and self.endpoint_url is not None:
+            return AwsEnvironment(self.credentials, self.endpoint_url, directory)
+        if self.container_variables:
+            return LimitedEnvironment(self.container_variables, self.region, directory)
+        return OwnEnvironment(self.region)
 
 
 def is_dropped(name: str) -> bool:
-    """Tell whether code under test must not see a variable of the machine's environment.
+    """Tell whether code under test must not see a variable of the machine's environment, whatever AWS it is on.
 
     :param name: the variable's name.
     """
-    return name.startswith("AWS_") or name == SESSION_VARIABLE or name in _DROPPED
+    return name == SESSION_VARIABLE or name in _DROPPED
 
 
 # Each leads Spark or Hadoop to a cluster, a server or a JVM that is not the session's.

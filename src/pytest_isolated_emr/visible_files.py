@@ -51,17 +51,21 @@ def visible_files(config: pytest.Config, session: Session, jar_cache: Path) -> V
     :param session: the session.
     :param jar_cache: the directory with the jars that Spark needs.
     """
-    installed = installed_packages()
-    hidden = [*installed, *_standard_library()]
-    modules = [path for path in _existing(sys.path) if _is_projects(path) and not _is_below(path, hidden)]
+    modules = suite_path()
     projects = [path for path in (config.rootpath, config.invocation_params.dir) if _is_projects(path)]
     return VisibleFiles(
         # What is inside of another is seen with it.
         read_only=(*_outermost([*projects, *modules]), jar_cache, session.worker_directory / "aws"),
         writable=(session.directory / "scratch", session.worker_directory, *_temporary_directories(config)),
         python_path=tuple(modules),
-        packages=tuple(installed),
+        packages=tuple(installed_packages()),
     )
+
+
+def suite_path() -> list[Path]:
+    """Return the directories in which Python looks for modules that are the project's own, in this order."""
+    hidden = [*installed_packages(), *_standard_library()]
+    return [path for path in _existing(sys.path) if _is_projects(path) and not _is_below(path, hidden)]
 
 
 def _is_projects(path: Path) -> bool:

@@ -14,8 +14,8 @@ from tests.emr_backend.s3_endpoint import ATTEMPTS, REGION, Scratch, Server, ses
 
 
 @pytest.fixture(scope="session")
-def aws_variables(tmp_path_factory: pytest.TempPathFactory, jar_cache: Path) -> Iterator[dict[str, str]]:
-    """How the AWS of a session of its own is reached."""
+def aws_home(tmp_path_factory: pytest.TempPathFactory, jar_cache: Path) -> Path:
+    """The state root of the session whose AWS tests reach."""
     home = tmp_path_factory.mktemp("home")
     (home / "jars").mkdir()
     for jar in jar_cache.rglob("*"):
@@ -24,7 +24,13 @@ def aws_variables(tmp_path_factory: pytest.TempPathFactory, jar_cache: Path) -> 
             linked.parent.mkdir(parents=True, exist_ok=True)
             os.link(jar, linked)
     home.chmod(0o700)
-    with session_variables(home) as variables:
+    return home
+
+
+@pytest.fixture(scope="session")
+def aws_variables(aws_home: Path) -> Iterator[dict[str, str]]:
+    """How the AWS of a session of its own is reached."""
+    with session_variables(aws_home) as variables:
         yield variables
 
 

@@ -41,6 +41,14 @@ class AwsEnvironment:
         self._endpoint_url = endpoint_url
         self._directory = directory
 
+    @staticmethod
+    def drops(name: str) -> bool:
+        """Tell whether a test must not see a variable of the machine's environment.
+
+        :param name: the variable's name.
+        """
+        return name.startswith("AWS_")
+
     def variables(self) -> dict[str, str]:
         """Write the files and return the variables.
 

@@ -5,9 +5,10 @@ CONTRIBUTING.md tells how to add one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.lifecycle.journal import Journal
@@ -21,14 +22,27 @@ class BackendContext:
     :param run_id: the session's name.
     :param journal: the session's.
     :param variables: mark a process as the session's.
+    :param region: the AWS region that clients see.
     :param options: the settings that are the backend's own, see :mod:`pytest_isolated_emr.backend_options`.
+    :param say: is told what a long end of the session is doing.
     """
 
     directory: Path
     run_id: str
     journal: Journal
     variables: dict[str, str]
+    region: str
     options: dict[str, Any]
+    say: Callable[[str], None]
+
+    def make_directory(self, name: str) -> None:
+        """Make a directory of the session's.
+
+        :param name: its path below the session's directory.
+        """
+        entry = self.journal.intend("directory", name)
+        (self.directory / name).mkdir(mode=0o700)
+        self.journal.created(entry)
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,7 @@ class VisibleFiles:
 
 @dataclass(frozen=True)
 class SparkRequest:
-    """What a Spark process is started with.
+    """What a Spark is started with. On a cluster there are its settings alone.
 
     :param properties: Spark's settings at start, ``spark.driver.memory`` among them; secrets too.
     :param environ: the environment of the process.
@@ -69,11 +83,25 @@ class SparkRequest:
     """
 
     properties: dict[str, str] = field(repr=False)
-    environ: dict[str, str] = field(repr=False)
-    cwd: Path
-    spark_home: Path
-    timeout: float
-    files: VisibleFiles
+    environ: dict[str, str] = field(repr=False, default_factory=dict)
+    cwd: Path = Path("/")
+    spark_home: Path = Path("/")
+    timeout: float = 0.0
+    files: VisibleFiles = VisibleFiles()
+
+    @classmethod
+    def from_message(cls, message: dict[str, Any]) -> SparkRequest:
+        """Read it as JSON has it."""
+        if "environ" not in message:
+            return cls(message["properties"])
+        return cls(
+            properties=message["properties"],
+            environ=message["environ"],
+            cwd=Path(message["cwd"]),
+            spark_home=Path(message["spark_home"]),
+            timeout=message["timeout"],
+            files=VisibleFiles.from_message(message["files"]),
+        )
 
 
 @dataclass(frozen=True)
@@ -115,24 +143,10 @@ class CommandRequest:
 
 
 class Backend(Protocol):
-    """Starts and ends Spark, one for each xdist worker (or the only process) of a session, and clusters' commands.
+    """Starts and ends Spark, one for each xdist worker (or the only process) of a session.
 
     It is made with a :class:`BackendContext`.
     """
-
-    async def open(self) -> str | None:
-        """Make what all of the session's Spark needs; return the address at which the endpoint is to listen besides
-        127.0.0.1, if any.
-
-        :raises IsolatedEmrError: it cannot be had.
-        """
-
-    def use_endpoint(self, url: str, url_by_address: str | None) -> None:
-        """Take over where the private endpoint is.
-
-        :param url: by 127.0.0.1.
-        :param url_by_address: by the address that :meth:`open` returned.
-        """
 
     async def waits_for(self) -> str:
         """Return what keeps Spark from being started, in words, some time after it was asked last; empty for nothing.
@@ -161,6 +175,27 @@ class Backend(Protocol):
 
     async def end_worker(self, worker: str) -> list[str]:
         """End all that a worker has, and return what could not be ended."""
+
+    async def close(self) -> list[str]:
+        """End all that the backend started, and return what could not be ended."""
+
+
+class CommandBackend(Backend, Protocol):
+    """A backend of sessions with a private AWS: it runs the commands of the clusters there, too."""
+
+    async def open(self) -> str | None:
+        """Make what all of the session's Spark needs; return the address at which the endpoint is to listen besides
+        127.0.0.1, if any.
+
+        :raises IsolatedEmrError: it cannot be had.
+        """
+
+    def use_endpoint(self, url: str, url_by_address: str | None) -> None:
+        """Take over where the private endpoint is.
+
+        :param url: by 127.0.0.1.
+        :param url_by_address: by the address that :meth:`open` returned.
+        """
 
     async def begin_cluster(self, request: ClusterRequest) -> ClusterSpark:
         """Take over that there is a cluster, and return its Spark as its commands see it.
@@ -192,5 +227,43 @@ class Backend(Protocol):
     async def end_cluster(self, cluster: str) -> list[str]:
         """End all that a cluster's commands started, and return what could not be ended."""
 
+
+class SessionAws(Protocol):
+    """The AWS that a session's tests see."""
+
+    async def open(self) -> None:
+        """Make it.
+
+        :raises IsolatedEmrError: it cannot be had.
+        """
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a client needs to use it, as :class:`pytest_isolated_emr.session.Session` reads it."""
+
+    async def ready(self) -> None:
+        """Wait until it can be used.
+
+        :raises IsolatedEmrError: it cannot be had, or no more.
+        """
+
+    async def answer(self, request: dict[str, Any], worker: str) -> dict[str, Any] | None:
+        """Do what a client asks for that is its own; None if it is something else.
+
+        :raises IsolatedEmrError: it cannot be done.
+        """
+
+    def notes(self) -> list[str]:
+        """Return what the run's summary says of it at the end: what it cost, say."""
+
     async def close(self) -> list[str]:
-        """End all that the backend started, and return what could not be ended."""
+        """Take it away, after the backend's Spark, and return what could not be removed."""
+
+
+@runtime_checkable
+class AwsBackend(Backend, Protocol):
+    """A backend on Amazon's own AWS.
+
+    :ivar aws: what the session has there.
+    """
+
+    aws: SessionAws

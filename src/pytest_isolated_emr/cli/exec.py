@@ -48,18 +48,18 @@ def exec_(backend: str, region: str | None, command: tuple[str, ...]) -> None:
     session = Session.start(
         settings,
         sys.argv,
-        Session.launch_keeper(),
+        Session.launch_keeper(settings.backend),
         backend_options(settings, wiring.installation.version),
     )
     try:
-        session.environment_guard().apply()
+        session.environment_guard(is_remote=False).apply()
         conf = wiring.defaults(session, _say, _say)
         wiring.write_configuration(session.worker_directory / "conf", conf)
         spark = wiring.cluster_spark(session, conf, os.environ)
         session.client.request("offer_spark", spark=spark.to_message(), files=VisibleFiles().to_message())
         session.client.request("ready")
         code = _run(session, command)
-        problems = session.client.request("close")["problems"]
+        problems, _notes = session.close(_say)
     finally:
         session.client.close()
     for problem in problems:

@@ -41,18 +41,17 @@ class KeeperClient:
         os.register_at_fork(after_in_child=self._forget)
 
     @classmethod
-    def launch(cls) -> KeeperClient:
+    def launch(cls, environ: Mapping[str, str]) -> KeeperClient:
         """Start a keeper that this process owns, and return at once; :meth:`open` makes the session.
 
         A keeper whose client goes away before that ends as well.
+
+        :param environ: its environment.
         """
         ours, theirs = socket.socketpair()
         # Until it has a log in the session's directory, what the keeper prints is here. It keeps none of pytest's
         # streams: whoever reads those (`pytest | tee`) must see them end with pytest.
         output = tempfile.TemporaryFile()  # noqa: SIM115
-        # Inside another session's command, this keeper is not one of that session's processes: it ends by itself.
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        environ.pop(RUN_ID_VARIABLE, None)
         with theirs:
             process = subprocess.Popen(
                 [sys.executable, "-m", "pytest_isolated_emr.keeper", str(theirs.fileno())],
@@ -62,7 +61,8 @@ class KeeperClient:
                 stderr=output,
                 start_new_session=True,
                 cwd="/",
-                env=environ,
+                # Inside another session's command, this keeper is not one of that session's processes: it ends by itself.
+                env={name: value for name, value in environ.items() if name != RUN_ID_VARIABLE},
             )
         client = cls(ours)
         client._process = process

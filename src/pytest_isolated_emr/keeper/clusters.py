@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.backends.base import Backend, ClusterRequest, CommandRequest, VisibleFiles
+from pytest_isolated_emr.backends.base import ClusterRequest, CommandBackend, CommandRequest, VisibleFiles
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.keeper import messages
 from pytest_isolated_emr.keeper.messages import Message
@@ -25,7 +25,7 @@ class ClusterService:
     :param backend: runs the commands.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: CommandBackend) -> None:
         self._backend = backend
         self._spark: asyncio.Future[tuple[ClusterSpark, VisibleFiles]] = (
             asyncio.get_running_loop().create_future()

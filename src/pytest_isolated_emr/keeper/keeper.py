@@ -1,6 +1,6 @@
 """The keeper: owns one session's environment from before it exists until it is gone.
 
-It holds the session's lock, writes the journal, starts the endpoint and Spark, and takes all of it away when the
+It holds the session's lock, writes the journal, starts what serves AWS and Spark, and takes all of it away when the
 client's end of the lifeline closes, whatever closed it. What it owns it changes on one thread; other threads only wait,
 for a container engine say.
 """
@@ -16,14 +16,17 @@ import traceback
 from pathlib import Path
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.aws.credentials import SessionCredentials
-from pytest_isolated_emr.aws.endpoint_process import EndpointProcess
-from pytest_isolated_emr.backends import make_backend, removers
-from pytest_isolated_emr.backends.base import Backend, BackendContext, SparkRequest, VisibleFiles
-from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
+from pytest_isolated_emr.backends import machine_removers, make_backend, removers
+from pytest_isolated_emr.backends.base import (
+    AwsBackend,
+    Backend,
+    BackendContext,
+    SessionAws,
+    SparkRequest,
+)
 from pytest_isolated_emr.keeper import messages, teardown
-from pytest_isolated_emr.keeper.clusters import ClusterService
 from pytest_isolated_emr.keeper.messages import ENDPOINT, Message
+from pytest_isolated_emr.keeper.private_aws import PrivateAws
 from pytest_isolated_emr.lifecycle.processes import RUN_ID_VARIABLE, ProcessIdentity
 from pytest_isolated_emr.lifecycle.run_id import new_run_id, started_at
 from pytest_isolated_emr.lifecycle.session_directory import KEPT_NAME, SessionDirectory, SessionMetadata
@@ -31,6 +34,9 @@ from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.lifecycle.sweep import sweep
 
 OWNER = "main"
+
+#: So long an answer may take where the client wants to know what is being waited for, in seconds.
+_PATIENCE = 10.0
 
 
 class Keeper:
@@ -44,10 +50,11 @@ class Keeper:
         self._over = asyncio.Event()
         self._keep = False
         self._backend: Backend | None = None
-        self._endpoint: EndpointProcess | None = None
-        self._clusters: ClusterService | None = None
+        self._aws: SessionAws | None = None
+        self._private_aws: PrivateAws | None = None
         self._adopted: list[ProcessIdentity] = []
         self._teardown: asyncio.Task[list[str]] | None = None
+        self._ending = "the session's end"
 
     async def run(self) -> None:
         """Serve the session from its opening to its end."""
@@ -103,60 +110,38 @@ class Keeper:
 
     async def _open(self, opening: Message) -> None:
         """Create what every session has; the order is that of the journal."""
-        path, journal = self._directory.path, self._directory.journal
-        for name in ("logs", "endpoint", "scratch", "workers", "jvms", "aws", "clusters"):
-            entry = journal.intend("directory", name)
-            (path / name).mkdir(mode=0o700)
-            journal.created(entry)
-        self._log_to(path / "logs" / "keeper.log")
-        self._variables = {RUN_ID_VARIABLE: self._directory.run_id}
-        self._credentials = SessionCredentials.new(opening["region"])
+        directory = self._directory
         context = BackendContext(
-            path, self._directory.run_id, journal, self._variables, opening["backend_options"]
+            directory=directory.path,
+            run_id=directory.run_id,
+            journal=directory.journal,
+            variables={RUN_ID_VARIABLE: directory.run_id},
+            region=opening["region"],
+            options=opening["backend_options"],
+            say=self._say_of_end,
         )
-        self._backend = make_backend(opening["backend"], context)
-        self._clusters = ClusterService(self._backend)
-        address = await self._backend.open()
-        self._endpoint = self._make_endpoint(path / "logs" / "endpoint.log", address)
-        self._backend.use_endpoint(self._endpoint.url, self._endpoint.url_by_address)
-        await self._endpoint.start(
-            journal=journal,
-            session_directory=path,
-            buckets=[{"name": self.bucket, "directory": None}, *opening["buckets"]],
-            variables=self._variables,
-        )
+        for name in ("logs", "scratch", "workers", "jvms"):
+            context.make_directory(name)
+        self._log_to(directory.path / "logs" / "keeper.log")
+        backend = make_backend(opening["backend"], context)
+        self._backend = backend
+        if isinstance(backend, AwsBackend):
+            self._aws = backend.aws
+        else:
+            self._aws = self._private_aws = PrivateAws(backend, context, opening["buckets"])
+        await self._aws.open()
         self._listener = await asyncio.start_unix_server(
-            self._serve_worker, sock=messages.bind(path), limit=messages.MAX_LINE
+            self._serve_worker, sock=messages.bind(directory.path), limit=messages.MAX_LINE
         )
-
-    def _make_endpoint(self, log: Path, address: str | None) -> EndpointProcess:
-        try:
-            return EndpointProcess(self._credentials, log, address)
-        except OSError as error:
-            raise errors.EndpointDied(
-                "The private AWS endpoint cannot listen.",
-                checked=f"a port of 127.0.0.1 and of {address or 'no other address'}: {error}",
-                cure="An address that is not this machine's is one inside a rootless or remote engine: use an engine "
-                "that runs as root, or Docker Desktop.",
-            ) from error
-
-    @property
-    def bucket(self) -> str:
-        """The bucket that has the scratch of all tests."""
-        return f"isolated-emr-{self._directory.run_id}"
 
     def _describe(self) -> Message:
-        assert self._endpoint is not None
+        assert self._aws is not None
         path = self._directory.path
         return {
             "run_id": self._directory.run_id,
             "directory": str(path),
             "keeper_log": str(path / "logs" / "keeper.log"),
-            "endpoint_url": self._endpoint.url,
-            "bucket": self.bucket,
-            "access_key_id": self._credentials.access_key_id,
-            "secret_access_key": self._credentials.secret_access_key,
-            "region": self._credentials.region,
+            **self._aws.describe(),
         }
 
     def _log_to(self, log: Path) -> None:
@@ -200,8 +185,8 @@ class Keeper:
             worker = hello["worker"]
             writer.write(messages.encode({"id": hello["id"], **self._describe()}))
             if worker == ENDPOINT:
-                assert self._clusters is not None
-                await self._clusters.serve(reader, writer)
+                assert self._private_aws is not None
+                await self._private_aws.serve_endpoint(reader, writer)
             else:
                 await self._serve(reader, writer, worker)
         finally:
@@ -226,16 +211,16 @@ class Keeper:
 
     async def _answer(self, request: Message, worker: str) -> Message:
         assert self._backend is not None
-        assert self._endpoint is not None
+        assert self._aws is not None
         match request["op"]:
             case "ready":
-                await self._endpoint.ready()
+                await self._aws.ready()
                 await self._backend.check(worker)
                 return {}
             case "waits_for":
                 return {"waits_for": await self._backend.waits_for()}
             case "start_spark":
-                await self._backend.start_spark(worker, _spark_request(request))
+                await self._backend.start_spark(worker, SparkRequest.from_message(request))
                 return {}
             case "spark_gateway":
                 return await self._backend.spark_gateway(worker)
@@ -243,11 +228,6 @@ class Keeper:
                 return await self._backend.spark_status(worker)
             case "end_spark":
                 return {"problems": await self._backend.end_worker(worker)}
-            case "offer_spark":
-                assert self._clusters is not None
-                files = VisibleFiles.from_message(request["files"])
-                self._clusters.offer_spark(ClusterSpark.from_message(request["spark"]), files)
-                return {}
             case "adopt":
                 self._adopt(request["pid"])
                 return {}
@@ -255,8 +235,11 @@ class Keeper:
                 self._keep_files(worker)
                 return {}
             case "close":
-                return {"problems": await self._take_down()}
+                return await self._close()
             case other:
+                answer = await self._aws.answer(request, worker)
+                if answer is not None:
+                    return answer
                 raise errors.BadRequest(
                     f"The keeper does not know the operation {other!r}.",
                     checked="the operations of this version",
@@ -277,6 +260,18 @@ class Keeper:
         self._directory.journal.kept(entry, worker=worker)
         self._keep = True
 
+    async def _close(self) -> Message:
+        """Take the environment away; answer what that waits for if it takes long, so that the client asks again."""
+        assert self._aws is not None
+        closing = asyncio.ensure_future(self._take_down())
+        await asyncio.wait([closing], timeout=_PATIENCE)
+        if not closing.done():
+            return {"waits_for": self._ending}
+        return {"problems": closing.result(), "notes": self._aws.notes()}
+
+    def _say_of_end(self, text: str) -> None:
+        self._ending = text
+
     async def _take_down(self) -> list[str]:
         """Take the environment away, once, and return what could not be removed."""
         if self._teardown is None:
@@ -286,31 +281,21 @@ class Keeper:
                     keep=self._keep,
                     adopted=self._adopted,
                     backend=self._backend,
-                    endpoint=self._endpoint,
+                    aws=self._aws,
                 )
             )
         return await asyncio.shield(self._teardown)
 
     async def _sweep_others(self) -> None:
         """Remove what dead sessions of this machine left, once this one is ready."""
-        assert self._endpoint is not None
+        assert self._aws is not None
         try:
-            await self._endpoint.ready()
-            await asyncio.to_thread(sweep, self._root, delete=True, removers=removers())
+            await self._aws.ready()
+            known = removers() if isinstance(self._backend, AwsBackend) else machine_removers()
+            await asyncio.to_thread(sweep, self._root, delete=True, removers=known)
         except (errors.IsolatedEmrError, OSError):
             # Nothing of this session depends on it; the log says why, and the next session tries again.
             traceback.print_exc()
-
-
-def _spark_request(request: Message) -> SparkRequest:
-    return SparkRequest(
-        properties=request["properties"],
-        environ=request["environ"],
-        cwd=Path(request["cwd"]),
-        spark_home=Path(request["spark_home"]),
-        timeout=request["timeout"],
-        files=VisibleFiles.from_message(request["files"]),
-    )
 
 
 def _unexpected(request: Message, error: Exception) -> errors.BadRequest:

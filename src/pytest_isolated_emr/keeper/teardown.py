@@ -7,8 +7,7 @@ import os
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 
-from pytest_isolated_emr.aws.endpoint_process import EndpointProcess
-from pytest_isolated_emr.backends.base import Backend
+from pytest_isolated_emr.backends.base import Backend, SessionAws
 from pytest_isolated_emr.lifecycle.processes import (
     ProcessIdentity,
     descendants_of,
@@ -24,7 +23,7 @@ async def take_down(
     keep: bool,
     adopted: Sequence[ProcessIdentity],
     backend: Backend | None,
-    endpoint: EndpointProcess | None,
+    aws: SessionAws | None,
 ) -> list[str]:
     """End every process of the session, then remove its directory and give up its lock.
 
@@ -32,7 +31,7 @@ async def take_down(
     :param keep: whether what is kept for a look stays.
     :param adopted: processes that the client started for the session.
     :param backend: what started Spark, if anything did.
-    :param endpoint: the private endpoint, if it was made.
+    :param aws: the AWS that the tests saw, if it was made.
     :returns: what could not be removed; it stays in the journal for the sweep.
     """
     problems: list[str] = []
@@ -62,8 +61,8 @@ async def take_down(
         await attempt("the command", end_adopted)
     if backend is not None:
         await attempt("Spark", backend.close)
-    if endpoint is not None:
-        await attempt("the endpoint", endpoint.end)
+    if aws is not None:
+        await attempt("AWS", aws.close)
     await attempt("stray processes", end_descendants)
     if not problems:
         # Else the journal has to stay: it is what the sweep goes by.

@@ -26,6 +26,10 @@ class Runtime(Protocol):
         """Let go of Spark and leave PySpark as it was."""
 
     @property
+    def is_remote(self) -> bool:
+        """Whether sessions are those of Spark Connect."""
+
+    @property
     def is_started(self) -> bool:
         """Whether the keeper was asked for a Spark."""
 

@@ -93,6 +93,11 @@ class SparkRuntime:
         self._patches.undo()
 
     @property
+    def is_remote(self) -> bool:
+        """No: PySpark has a JVM at hand."""
+        return False
+
+    @property
     def is_started(self) -> bool:
         """Whether the keeper was asked for a JVM."""
         return self._options is not None

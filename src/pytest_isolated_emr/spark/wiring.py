@@ -93,13 +93,15 @@ class SparkWiring:
         :param note: takes what the user should read at the end.
         """
         jar_set = self.fetch_jars(progress)
-        credentials = session.credentials
+        credentials, url = session.credentials, session.endpoint_url
+        assert credentials is not None
+        assert url is not None
         own = properties.default_properties(
             session.worker_directory, cores=properties.cores_for(os.environ), ui=self._settings.spark_ui
         )
         own |= s3_settings(
             self.installation,
-            session.endpoint_url,
+            url,
             credentials.access_key_id,
             credentials.secret_access_key,
             credentials.region,

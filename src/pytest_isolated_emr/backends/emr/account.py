@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import boto3
@@ -23,6 +24,7 @@ from botocore.exceptions import (
 )
 
 from pytest_isolated_emr import errors
+from pytest_isolated_emr.backends.emr.clock import elapsed_clock, server_time
 
 #: Codes by which services say that credentials are none:
 #: https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
@@ -80,11 +82,12 @@ class Account:
 
     def __init__(self, session: Any, region: str, account_id: str, arn: str) -> None:
         self._session = session
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, int], Any] = {}
         self._lock = threading.Lock()
         self.region = region
         self.id = account_id
         self.arn = arn
+        self._connected: tuple[datetime, float] = (datetime.now(timezone.utc), elapsed_clock())
 
     @classmethod
     def connect(cls, region: str) -> Account:
@@ -100,6 +103,7 @@ class Account:
             account = cls(session, region, "", "")
             caller = account.client("sts").get_caller_identity()
         account.id, account.arn = caller["Account"], caller["Arn"]
+        account._connected = (server_time(caller) or datetime.now(timezone.utc), elapsed_clock())
         return account
 
     def client(self, service: str) -> Any:
@@ -107,20 +111,40 @@ class Account:
 
         :param service: its name in boto3.
         """
+        return self._client(service, _ATTEMPTS)
+
+    def client_that_asks_once(self, service: str) -> Any:
+        """Return a boto3 client that tries no call again: for those that may have their effect twice.
+
+        :param service: its name in boto3.
+        """
+        return self._client(service, 1)
+
+    def _client(self, service: str, attempts: int) -> Any:
         with self._lock:
-            if service not in self._clients:
+            if (service, attempts) not in self._clients:
                 client = self._session.client(
                     service,
                     config=Config(
                         connect_timeout=_CONNECT_SECONDS,
                         read_timeout=_READ_SECONDS,
-                        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+                        retries={"mode": "standard", "total_max_attempts": attempts},
                     ),
                 )
                 if service == "s3":
                     client.meta.events.register("provide-client-params.s3", self._expect_owner)
-                self._clients[service] = client
-            return self._clients[service]
+                self._clients[service, attempts] = client
+            return self._clients[service, attempts]
+
+    @property
+    def partition(self) -> str:
+        """The part of AWS that the region is in, such as ``aws``."""
+        return str(self._session.get_partition_for_region(self.region))
+
+    def now(self) -> datetime:
+        """Return what time it is for AWS, whatever this machine's clock says."""
+        then, elapsed = self._connected
+        return then + timedelta(seconds=elapsed_clock() - elapsed)
 
     def _expect_owner(self, params: dict[str, Any], model: Any, **_kwargs: Any) -> dict[str, Any] | None:
         """See https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html."""

@@ -8,12 +8,10 @@ two that want the same object one is refused, and an owner whose lease was taken
 
 from __future__ import annotations
 
-import email.utils
 import json
 import math
 import os
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -23,6 +21,7 @@ from botocore.exceptions import ClientError
 
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.emr.account import Account, aws_errors, code_of
+from pytest_isolated_emr.backends.emr.clock import elapsed_clock, server_time
 from pytest_isolated_emr.lifecycle.host import Host, this_host
 from pytest_isolated_emr.lifecycle.run_id import is_run_id
 
@@ -37,13 +36,6 @@ LONGEST = 24 * 3600.0
 _LARGEST = 16384
 # S3 refuses a conditional write that meets another with 409, and says to try again.
 _ATTEMPTS = 5
-# CLOCK_MONOTONIC of Linux stands still while a laptop sleeps, and the lease does not.
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-def elapsed_clock() -> float:
-    """Return seconds of a clock that nobody sets and that goes on while the machine sleeps."""
-    return time.clock_gettime(_CLOCK)
 
 
 @dataclass(frozen=True)
@@ -181,18 +173,6 @@ def read_lease(account: Account, bucket: str, key: str) -> LeaseState | None:
     except ValueError:
         body = None
     return LeaseState(key, body, _age(answer), str(answer["ETag"]))
-
-
-def server_time(answer: dict[str, Any]) -> datetime | None:
-    """Return what time it was for the server that answered.
-
-    :param answer: as boto3 returns it.
-    """
-    text = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-    try:
-        return email.utils.parsedate_to_datetime(text).astimezone(timezone.utc)
-    except ValueError:
-        return None
 
 
 def _age(answer: dict[str, Any]) -> timedelta | None:

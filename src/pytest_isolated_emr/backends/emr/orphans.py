@@ -19,13 +19,13 @@ from typing import Any
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.emr import tags
 from pytest_isolated_emr.backends.emr.account import Account, aws_errors
+from pytest_isolated_emr.backends.emr.clock import server_time
 from pytest_isolated_emr.backends.emr.lease import (
     Lease,
     LeaseBody,
     LeaseState,
     read_lease,
     remove_lease,
-    server_time,
 )
 from pytest_isolated_emr.backends.emr.pace import Pace
 from pytest_isolated_emr.backends.emr.prefix import RunPrefix, check_prefix

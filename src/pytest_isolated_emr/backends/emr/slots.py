@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.emr.account import Account, aws_errors
+from pytest_isolated_emr.backends.emr.clock import elapsed_clock
 from pytest_isolated_emr.backends.emr.lease import (
     Lease,
     LeaseBody,
     LeaseState,
-    elapsed_clock,
     read_lease,
     remove_lease,
 )
@@ -58,7 +58,7 @@ class Slots:
     :param prefix: of the scratch, without slashes at its ends.
     :param count: how many there are.
     :param body: what a slot of this session says.
-    :param clock: seconds, as :func:`~pytest_isolated_emr.backends.emr.lease.elapsed_clock` has them.
+    :param clock: seconds, as :func:`~pytest_isolated_emr.backends.emr.clock.elapsed_clock` has them.
     :raises ValueError: the prefix is none.
     """
 

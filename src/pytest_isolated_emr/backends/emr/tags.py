@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 RUN_ID = "isolated-emr-run-id"
@@ -13,6 +13,9 @@ HOST = "isolated-emr-host"
 EXPIRY = "isolated-emr-expiry"
 #: Where the session's lease is, as ``s3://bucket/prefix/run id``.
 PLACE = "isolated-emr-place"
+
+#: A cluster takes its time to start and to end, which its timer does not count.
+_MARGIN = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,15 @@ class SessionIdentity:
             PLACE: self.place,
         }
         return [{"Key": key, "Value": value} for key, value in values.items()]
+
+
+def expiry_after(now: datetime, lifetime: timedelta) -> datetime:
+    """Return when nobody wants a cluster any more that is launched now.
+
+    :param now: the time, by AWS's clock.
+    :param lifetime: the longest that it may run.
+    """
+    return now + lifetime + _MARGIN
 
 
 def name_of(run_id: str) -> str:

@@ -12,22 +12,70 @@ from pytest_isolated_emr.backends.emr.pace import Pace
 
 #: https://docs.aws.amazon.com/emr/latest/APIReference/API_ClusterStatus.html
 ENDED = frozenset({"TERMINATED", "TERMINATED_WITH_ERRORS"})
+_ENDING = "TERMINATING"
 
 
 def terminate(
-    account: Account, cluster: dict[str, Any], pace: Pace, wait: Callable[[float], None] = time.sleep
-) -> None:
+    account: Account,
+    cluster: dict[str, Any],
+    pace: Pace,
+    *,
+    say: Callable[[str], None] = lambda text: None,
+    wait: Callable[[float], None] = time.sleep,
+) -> dict[str, Any]:
     """Terminate a cluster and wait until it has ended.
+
+    An order whose answer got lost is given again, if the cluster's state does not say that it was heard.
 
     :param account: whose it is.
     :param cluster: as DescribeCluster has it.
     :param pace: how often to look, and for how long.
+    :param say: is told the state.
     :param wait: waits for so many seconds.
-    :raises AwsUnreachable: it has not ended in the time that it may take.
+    :returns: the cluster as it is then.
+    :raises AwsUnreachable: it has not ended in the time that it may take, or AWS did not answer for that long.
+    :raises IsolatedEmrError: AWS refused it.
+    """
+    cluster_id, state = str(cluster["Id"]), str(cluster["Status"]["State"])
+    waited, pause = 0.0, pace.poll
+    while state not in ENDED:
+        silence = ""
+        try:
+            if state != _ENDING:
+                _order(account, cluster)
+            cluster = describe(account, cluster_id)
+            state = str(cluster["Status"]["State"])
+        except errors.AwsUnreachable as error:
+            silence = f"; {error.checked}"
+        if state in ENDED:
+            break
+        say(f"cluster {cluster_id} is {state}, {waited:.0f} s after the order to terminate{silence}")
+        if waited >= pace.end:
+            raise errors.AwsUnreachable(
+                f"Cluster {cluster_id} has not ended.",
+                checked=f"it is {state}, {waited:.0f} seconds after TerminateJobFlows{silence}",
+                cure="Look at it in the console, and run `isolated-emr sweep` again.",
+            )
+        wait(pause)
+        waited += pause
+        pause = pace.longer(pause)
+    return cluster
+
+
+def describe(account: Account, cluster_id: str) -> dict[str, Any]:
+    """Return a cluster as DescribeCluster has it.
+
+    :param account: whose it is.
+    :param cluster_id: its id.
     :raises IsolatedEmrError: AWS refused it, or did not answer.
     """
-    emr = account.client("emr")
-    cluster_id = str(cluster["Id"])
+    with aws_errors(f"looking at cluster {cluster_id} (elasticmapreduce:DescribeCluster)"):
+        found: dict[str, Any] = account.client("emr").describe_cluster(ClusterId=cluster_id)["Cluster"]
+    return found
+
+
+def _order(account: Account, cluster: dict[str, Any]) -> None:
+    emr, cluster_id = account.client("emr"), str(cluster["Id"])
     if cluster.get("TerminationProtected"):
         with aws_errors(
             f"taking termination protection from {cluster_id} (elasticmapreduce:SetTerminationProtection)"
@@ -35,18 +83,3 @@ def terminate(
             emr.set_termination_protection(JobFlowIds=[cluster_id], TerminationProtected=False)
     with aws_errors(f"terminating {cluster_id} (elasticmapreduce:TerminateJobFlows)"):
         emr.terminate_job_flows(JobFlowIds=[cluster_id])
-    waited, pause = 0.0, pace.poll
-    while True:
-        with aws_errors(f"asking for the state of {cluster_id} (elasticmapreduce:DescribeCluster)"):
-            state = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"]
-        if state in ENDED:
-            return
-        if waited >= pace.end:
-            raise errors.AwsUnreachable(
-                f"Cluster {cluster_id} has not ended.",
-                checked=f"it is {state}, {waited:.0f} seconds after TerminateJobFlows",
-                cure="Look at it in the console, and run `isolated-emr sweep` again.",
-            )
-        wait(pause)
-        waited += pause
-        pause = min(pause * 2, pace.longest_poll)

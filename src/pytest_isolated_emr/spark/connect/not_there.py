@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -15,38 +15,45 @@ _BY_CLASS = {
 }
 
 
-def say_so(kind: Any, patches: pytest.MonkeyPatch) -> None:
-    """Have a class of PySpark's Connect client say so.
+class NotThere:
+    """Says so, in words for where Spark is.
 
-    :param kind: the class.
-    :param patches: takes what is to be put back.
+    :param place: where that is, and so what there is not.
+    :param cure: what the user can do.
     """
-    names = _BY_CLASS[kind.__name__]
-    original = getattr(kind, "__getattr__", object.__getattribute__)
 
-    def get(instance: Any, name: str) -> Any:
-        if name in names:
-            raise _not_over_connect(f"{kind.__name__}.{name}")
-        return original(instance, name)
+    def __init__(self, place: str, cure: str) -> None:
+        self._place = place
+        self._cure = cure
 
-    patches.setattr(kind, "__getattr__", get, raising=False)
-    for name in names:
-        if hasattr(kind, name):
-            # A property that says so in other words; an AttributeError leads from here to the one above.
-            patches.setattr(kind, name, property(lambda _instance: no_jvm()))
+    def say_so(self, kind: Any, patches: pytest.MonkeyPatch) -> None:
+        """Have a class of PySpark's Connect client say so.
 
+        :param kind: the class.
+        :param patches: takes what is to be put back.
+        """
+        names = _BY_CLASS[kind.__name__]
+        original = getattr(kind, "__getattr__", object.__getattribute__)
 
-def no_jvm(*_args: Any, **_kwargs: Any) -> Any:
-    """Take the place of what would start a JVM.
+        def get(instance: Any, name: str) -> Any:
+            if name in names:
+                raise self._error(f"{kind.__name__}.{name}")
+            return original(instance, name)
 
-    :raises NotOverConnect: always.
-    """
-    raise _not_over_connect("SparkContext")
+        patches.setattr(kind, "__getattr__", get, raising=False)
+        for name in names:
+            if hasattr(kind, name):
+                # A property that says so in other words; an AttributeError leads from here to the one above.
+                patches.setattr(kind, name, property(lambda _instance: self.no_jvm()))
 
+    def no_jvm(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Take the place of what would start a JVM.
 
-def _not_over_connect(name: str) -> errors.NotOverConnect:
-    return errors.NotOverConnect(
-        f"{name} does not exist over Spark Connect.",
-        checked="the session's Spark runs in a container, where PySpark has no JVM at hand: no RDDs, no SparkContext",
-        cure="Use DataFrames, or run these tests with --isolated-emr-backend=local.",
-    )
+        :raises NotOverConnect: always.
+        """
+        raise self._error("SparkContext")
+
+    def _error(self, name: str) -> errors.NotOverConnect:
+        return errors.NotOverConnect(
+            f"{name} does not exist over Spark Connect.", checked=self._place, cure=self._cure
+        )

@@ -13,30 +13,27 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import re
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import wrapt
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.backends.base import VisibleFiles
 from pytest_isolated_emr.keeper.client import KeeperClient
-from pytest_isolated_emr.spark import connect, properties, user_settings
-from pytest_isolated_emr.spark.connect import not_there
-from pytest_isolated_emr.spark.connect.isolation import ConnectIsolation, stop_session
+from pytest_isolated_emr.spark import properties, user_settings
+from pytest_isolated_emr.spark.base import Isolation
+from pytest_isolated_emr.spark.connect.access import Access
 from pytest_isolated_emr.spark.connect.modules import SuiteModules, modules_of
-from pytest_isolated_emr.spark.environment import NO_SERVER_YET
+from pytest_isolated_emr.spark.environment import NO_SERVER_YET, remote_variables
 from pytest_isolated_emr.spark.runtime import import_pyspark, submitted_settings
 
 Properties = dict[str, str]
 
 #: What PySpark's Connect client imports: https://spark.apache.org/docs/latest/api/python/getting_started/install.html
 _CLIENT_PACKAGES = ("grpc", "grpc_status", "google.rpc", "pandas", "pyarrow")
+_REMOTE = "SPARK_REMOTE"
 _PARALLELISM = "spark.default.parallelism"
 #: Settings of clusters, which make no difference to one process: no new server for them.
 _OF_CLUSTERS = (
@@ -55,13 +52,6 @@ _OF_CLUSTERS = (
 )
 
 
-#: The address of a session on a cluster of the private EMR, with its token.
-_OF_PRIVATE_EMR = re.compile(r"sc://127\.0\.0\.1:\d+/;.*\bx-aws-proxy-auth=v2\.local\.")
-
-#: How a client of Spark Connect tries again what failed on the way, in milliseconds.
-_RETRIES = {"max_retries": 3, "backoff_multiplier": 2, "initial_backoff": 100, "max_backoff": 1000}
-
-
 #: The runtimes that have patched PySpark in this process, the current one last: a test may run pytest in its own process.
 _INSTALLED: list[ConnectRuntime] = []
 
@@ -70,12 +60,8 @@ class ConnectRuntime:
     """Spark as one process of the session has it, over Spark Connect.
 
     :param client: the connection to the keeper.
-    :param spark_home: the Spark that the installed pyspark ships.
-    :param defaults: settings that a user's own win over, except for protected ones.
-    :param for_server: makes of settings, and an environment, those that a server is started with.
-    :param files: what the server is to see of this machine.
+    :param access: the way to its server, wherever that is.
     :param modules: sends it what it does not see of the suite's code.
-    :param timeout: how long a server may take until it answers, in seconds.
     :param note: takes what the user should read in the summary.
     """
 
@@ -83,27 +69,19 @@ class ConnectRuntime:
         self,
         client: KeeperClient,
         *,
-        spark_home: Path,
-        defaults: Callable[[], Properties],
-        for_server: Callable[[Properties, Properties], Properties],
-        files: Callable[[], VisibleFiles],
+        access: Access,
         modules: SuiteModules,
-        timeout: float,
         note: Callable[[str], None],
     ) -> None:
         self._client = client
-        self._spark_home = spark_home
-        self._defaults = defaults
-        self._for_server = for_server
-        self._files = files
+        self._access = access
         self._modules = modules
-        self._timeout = timeout
         self._note = note
         self._options: Properties | None = None
-        self._url = ""
+        self._is_connected = False
         self._is_by_the_way = False
         self._first_settings: Properties = {}
-        self._sent_files = VisibleFiles()
+        self._shown = {NO_SERVER_YET}
         self._sessions: weakref.WeakSet[Any] = weakref.WeakSet()
         self._session_class: Any = None
         self._patches = pytest.MonkeyPatch()
@@ -123,6 +101,9 @@ class ConnectRuntime:
                 cure="pip install 'pytest-isolated-emr[docker]', which brings them.",
             )
         _INSTALLED.append(self)
+        for name, value in remote_variables().items():
+            self._patches.setenv(name, value)
+        not_there = self._access.not_there
         self._patch_when_imported("session", self._patch_session)
         self._patch_when_imported(
             "dataframe", lambda module: not_there.say_so(module.DataFrame, self._patches)
@@ -150,6 +131,11 @@ class ConnectRuntime:
         self._patches.undo()
 
     @property
+    def is_remote(self) -> bool:
+        """Yes: sessions are those of Spark Connect."""
+        return True
+
+    @property
     def is_started(self) -> bool:
         """Whether the keeper was asked for a server."""
         return self._options is not None
@@ -157,27 +143,16 @@ class ConnectRuntime:
     @property
     def is_used(self) -> bool:
         """Whether this process is connected, or was until the server died."""
-        return bool(self._url)
+        return self._is_connected
 
     def start(self, options: Mapping[str, str] | None = None) -> None:
         """Have the keeper start a server, and go on meanwhile.
 
         :param options: settings that only a new server takes, in addition to the defaults.
-        :raises JarsUnavailable: a jar is neither cached nor to be fetched.
+        :raises IsolatedEmrError: what it needs cannot be had.
         """
         self._options = dict(options or {})
-        self._sent_files = self._files()
-        environ = dict(os.environ)
-        wanted = properties.merged(self._defaults(), self._options)
-        self._client.request(
-            "start_spark",
-            properties=self._for_server(wanted, environ),
-            environ=environ,
-            cwd=str(Path.cwd()),
-            spark_home=str(self._spark_home),
-            timeout=self._timeout,
-            files=self._sent_files.to_message(),
-        )
+        self._access.start(self._options)
 
     def give_up(self) -> None:
         """End a server that nobody uses."""
@@ -187,7 +162,10 @@ class ConnectRuntime:
 
     def status(self) -> dict[str, Any]:
         """Return whether the server lives, how it ended if not, and its log."""
-        return self._client.request("spark_status")
+        status = self._client.request("spark_status")
+        if self._is_connected and status["alive"]:
+            self._access.refresh()
+        return status
 
     def end_context(self) -> None:
         """End all sessions. The next one gets a new server, unless this one is fit for all: it lives and has no options
@@ -208,9 +186,9 @@ class ConnectRuntime:
         session = self._remote_sessions()._default_session if self.is_used else None
         return session if session is not None and not session.is_stopped else None
 
-    def isolation_of(self, shared: Any) -> ConnectIsolation:
+    def isolation_of(self, shared: Any) -> Isolation:
         """Return what gives tests sessions of their own beside a shared one."""
-        return ConnectIsolation(shared, self._first_settings)
+        return self._access.isolation_of(shared, self._first_settings)
 
     # What PySpark calls in place of its own
 
@@ -248,7 +226,8 @@ class ConnectRuntime:
                     f"{key}: ignored by a Spark that runs already; "
                     "give the test @pytest.mark.isolated_emr(conf=…) to have one started with it"
                 )
-        remote = self._remote_sessions().builder.config("spark.remote", self._url)
+        remote = self._remote_sessions().builder
+        self._access.lead(remote)
         for key, value in asked.items():
             if properties.is_session_setting(key):
                 remote.config(key, value)
@@ -258,13 +237,16 @@ class ConnectRuntime:
         """Wait for the server, and know where it is."""
         # Its import takes a second, while the server comes up.
         self._remote_sessions()
-        where = self._client.request("spark_gateway")
-        self._url = where["url"]
-        now = self._files()
-        there = replace(self._sent_files, python_path=now.python_path)
-        self._modules.look_at_path(there, Path(where["directory"]) / connect.PYTHON_PATH_NAME)
-        # A process that a test starts shares the server, with sessions of its own.
-        os.environ["SPARK_REMOTE"] = self._url
+        server = self._access.connect(self._show_to_processes)
+        self._is_connected = True
+        self._modules.look_at_path(server.files, server.path_file)
+
+    def _show_to_processes(self, url: str) -> None:
+        """Have a process that a test starts share the server, with sessions of its own."""
+        # A test may have set another one meanwhile.
+        if os.environ.get(_REMOTE, NO_SERVER_YET) in self._shown:
+            os.environ[_REMOTE] = url
+        self._shown.add(url)
 
     def _patch_when_imported(self, name: str, patch: Callable[[Any], None]) -> None:
         """Patch a module of PySpark's Connect client when the suite, or this, imports it: that takes a second."""
@@ -279,7 +261,7 @@ class ConnectRuntime:
     def _patch_session(self, module: Any) -> None:
         # Kept, as a test's pytester may take the module away.
         session_class = self._session_class = module.SparkSession
-        not_there.say_so(session_class, self._patches)
+        self._access.not_there.say_so(session_class, self._patches)
         original_init, original_create = session_class.__init__, session_class.Builder.create
         original_active = session_class.active.__func__
 
@@ -290,11 +272,9 @@ class ConnectRuntime:
         def create(builder: Any) -> Any:
             if not self._is_current:
                 return original_create(builder)
-            is_ours = _OF_PRIVATE_EMR.match(builder._options.get("spark.remote", ""))
-            if builder._channel_builder is not None or not is_ours:
+            if not self._access.is_allowed(builder):
                 self._left_out("spark.remote")
-                builder._channel_builder = None
-                builder._options["spark.remote"] = self._url
+                self._access.lead(builder)
             return original_create(builder)
 
         def active(cls: Any) -> Any:
@@ -336,21 +316,22 @@ class ConnectRuntime:
     def _know(self, session: Any) -> None:
         if not self._is_current:
             return
-        _give_up_early(session.client)
+        self._access.prepare(session.client)
         self._sessions.add(session)
         self._modules.send_to(session)
 
     def _stop_sessions(self) -> None:
         """Stop every session of this process: one that is left can keep Python from exiting."""
-        if not self._url:
+        if not self._is_connected:
             return
         for session in list(self._sessions):
             if not session.is_stopped:
-                stop_session(session)
+                self._access.stop(session)
         self._sessions.clear()
         self._forget_current_sessions()
-        self._url = ""
-        os.environ["SPARK_REMOTE"] = NO_SERVER_YET
+        self._access.disconnect()
+        self._is_connected = False
+        os.environ[_REMOTE] = NO_SERVER_YET
 
     def _left_out(self, key: str) -> None:
         self._note(f"{key}: set by the suite, left out, as it would lead out of the session")
@@ -362,14 +343,3 @@ def _is_there(name: str) -> bool:
     except ModuleNotFoundError:
         # The package that it would be in.
         return False
-
-
-def _give_up_early(client: Any) -> None:
-    """Have a client not try for ten minutes to reach a server that is gone: it is on this machine, and does not come
-    back."""
-    if hasattr(client, "set_retry_policies"):
-        policies = importlib.import_module("pyspark.sql.connect.client.retries")
-        client.set_retry_policies([policies.DefaultPolicy(**_RETRIES)])
-    else:
-        # pyspark 3.5
-        client._retry_policy.update(_RETRIES)

@@ -1,0 +1,309 @@
+"""What a session has on Amazon's AWS: its place on S3, the credentials of its tests, and its cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import traceback
+from datetime import timedelta
+from typing import Any
+
+from pytest_isolated_emr import errors
+from pytest_isolated_emr.backends.base import BackendContext
+from pytest_isolated_emr.backends.emr import lifetime, tags
+from pytest_isolated_emr.backends.emr.account import Account
+from pytest_isolated_emr.backends.emr.cluster import KIND, SessionCluster
+from pytest_isolated_emr.backends.emr.credentials_server import CredentialsServer
+from pytest_isolated_emr.backends.emr.limited_credentials import LimitedCredentials
+from pytest_isolated_emr.backends.emr.options import EmrOptions
+from pytest_isolated_emr.backends.emr.pace import Pace, Stop, Stopped
+from pytest_isolated_emr.backends.emr.place import Place
+from pytest_isolated_emr.backends.emr.preflight import check_bucket, check_cluster
+from pytest_isolated_emr.backends.emr.request import session_request
+from pytest_isolated_emr.backends.emr.session_policy import session_policy
+from pytest_isolated_emr.backends.emr.tags import SessionIdentity
+from pytest_isolated_emr.lifecycle.host import this_host
+
+#: So long an answer may take where the client wants to know what is being waited for, in seconds.
+_PATIENCE = 5.0
+_NO_ROLE = "tests have your own AWS credentials, with all rights that you have: --isolated-emr-role-arn limits them to the run"
+
+
+class AwsOfRun:
+    """A session's AWS.
+
+    :param context: the session.
+    :param options: the session's.
+    :param pace: how often AWS is asked, and how long for.
+    """
+
+    def __init__(self, context: BackendContext, options: EmrOptions, pace: Pace) -> None:
+        self._context = context
+        self._options = options
+        self._pace = pace
+        self.stop = Stop()
+        self._credentials: LimitedCredentials | None = None
+        self._server: CredentialsServer | None = None
+        self._place: Place | None = None
+        self._cluster: SessionCluster | None = None
+        self._launching: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
+        self._failure: errors.IsolatedEmrError | None = None
+        self._waits_for = ""
+        self._notes: list[str] = []
+
+    # What every session has of it
+
+    async def open(self) -> None:
+        """See whose the credentials are and that the bucket is fit, take the place, and the tests' role if there is one.
+
+        :raises IsolatedEmrError: the bucket, the role or the credentials are unfit, or AWS does not answer.
+        """
+        self.account = account = await asyncio.to_thread(Account.connect, self._context.region)
+        options = self._options
+        self._owner = f"{options.user} ({account.arn})"
+        await asyncio.to_thread(check_bucket, account, options.bucket)
+        if options.role_arn is not None:
+            self._credentials = self._limited(account, options.role_arn)
+            await asyncio.to_thread(self._credentials.current)
+            self._server = CredentialsServer(self._credentials.current, account.id)
+        else:
+            self._notes.append(_NO_ROLE)
+        self._place = Place(
+            account, self._context.journal, options, self._context.run_id, self._owner, self._pace
+        )
+        await asyncio.to_thread(self._place.take)
+        self._renewing = asyncio.create_task(self._renew(self._place))
+
+    def _limited(self, account: Account, role_arn: str) -> LimitedCredentials:
+        policy = session_policy(
+            partition=account.partition,
+            account_id=account.id,
+            bucket=self._options.bucket,
+            prefix=self._options.prefix,
+            run_id=self._context.run_id,
+            roles=self._options.cluster_roles,
+        )
+        return LimitedCredentials(account, role_arn, self._context.run_id, policy)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a client needs to use it."""
+        assert self._place is not None
+        identity = self._identity()
+        return {
+            "region": self.account.region,
+            "bucket": self._options.bucket,
+            "prefix": self._place.key("scratch"),
+            "container_variables": self._server.variables() if self._server is not None else {},
+            "notes": self._notes,
+            "session_cluster": {
+                "owner": identity.owner,
+                "host": identity.host,
+                "expiry": identity.expiry.isoformat(),
+                "place": identity.place,
+                "idle_minutes": self._options.idle_minutes,
+                "most_minutes": self._options.most_minutes,
+                "log_uri": f"{identity.place}/logs/",
+            },
+        }
+
+    async def ready(self) -> None:
+        """See that nothing has gone wrong.
+
+        :raises IsolatedEmrError: it has, so that the session cannot go on.
+        """
+        if self._failure is not None:
+            raise self._failure
+
+    async def answer(self, request: dict[str, Any], _worker: str) -> dict[str, Any] | None:
+        """Answer what tests ask for of their cluster; None if it is something else.
+
+        :raises IsolatedEmrError: it cannot be had.
+        """
+        match request["op"]:
+            case "start_cluster":
+                await self._start_cluster(request["request"])
+                return {}
+            case "cluster_id":
+                return {"cluster_id": await self.cluster_id()}
+            case "intend_cluster":
+                await self._intend_cluster(request["name"])
+                return {}
+        return None
+
+    def notes(self) -> list[str]:
+        """Return what the run cost."""
+        return self._notes
+
+    async def close(self) -> list[str]:
+        """End the clusters, empty the prefix, and return what could not be removed."""
+        self.stop.set()
+        if self._launching is not None:
+            self._context.say("what is being asked of AWS")
+            await asyncio.wait([self._launching])
+        problems: list[str] = []
+        try:
+            if self._place is not None:
+                problems = await self._end_clusters(self._place)
+                await self._end_renewing()
+                if not problems:
+                    problems = await asyncio.to_thread(self._place.give_back, self._context.say)
+        finally:
+            await self._end_renewing()
+            if self._server is not None:
+                self._server.close()
+        return problems
+
+    # The lease
+
+    async def _renew(self, place: Place) -> None:
+        while True:
+            await asyncio.sleep(self._pace.renew)
+            try:
+                await asyncio.to_thread(place.renew)
+            except errors.LeaseLapsed as error:
+                await self._lapse(error)
+                return
+            except errors.IsolatedEmrError as error:
+                traceback.print_exc()
+                if place.has_lapsed:
+                    await self._lapse(error)
+                    return
+
+    async def _lapse(self, error: errors.IsolatedEmrError) -> None:
+        """Stop: others may take the session for dead, and remove what it has."""
+        self._failure = errors.LeaseLapsed(
+            "The session has lost its lease, and with it the right to its cluster and prefix.",
+            checked=f"{error.what} {error.checked}",
+            cure="Run again. A machine that slept or was cut off from AWS for long loses its lease.",
+        )
+        self.stop.set()
+        if self._cluster is not None and self._cluster.id is not None:
+            # Nobody has any use for it now, and it costs.
+            await asyncio.to_thread(self._cluster.end, self._context.say)
+
+    async def _end_renewing(self) -> None:
+        renewing, self._renewing = self._renewing, None
+        if renewing is not None:
+            renewing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await renewing
+
+    # The cluster
+
+    async def waits_for(self) -> str:
+        """Return what the cluster's start waits for, some seconds after it was asked last; empty for nothing.
+
+        :raises IsolatedEmrError: it cannot be had.
+        """
+        await self.ready()
+        if self._launching is None:
+            return ""
+        done, _ = await asyncio.wait([self._launching], timeout=_PATIENCE)
+        await self.ready()
+        if not done:
+            return self._cluster.words() if self._cluster is not None else self._waits_for
+        await self._launched()
+        return ""
+
+    async def cluster_id(self) -> str:
+        """Wait until the cluster takes work, and return its id.
+
+        :raises IsolatedEmrError: it cannot be had, or no more.
+        """
+        await self.ready()
+        if self._launching is None:
+            raise errors.BadRequest(
+                "The session's cluster was not asked for.",
+                checked="what the session started",
+                cure="Report this: the plugin asks for a cluster before it uses it.",
+            )
+        await self._launched()
+        assert self._cluster is not None
+        assert self._cluster.id is not None
+        return self._cluster.id
+
+    async def check_cluster(self) -> None:
+        """See that the cluster has not ended.
+
+        :raises IsolatedEmrError: it has, or AWS does not tell.
+        """
+        await self.cluster_id()
+        assert self._cluster is not None
+        await asyncio.to_thread(self._cluster.check)
+
+    async def _launched(self) -> None:
+        assert self._launching is not None
+        try:
+            await asyncio.shield(self._launching)
+        except Stopped:
+            await self.ready()
+            raise errors.ClusterNotReady(
+                "The session ends while its cluster starts.",
+                checked="the session was told to end",
+                cure="Run again.",
+            ) from None
+
+    async def _start_cluster(self, asked: dict[str, Any]) -> None:
+        await self.ready()
+        if self._launching is None:
+            self._launching = asyncio.create_task(self._launch(asked))
+            # Nobody may ever ask for it; then its failure is nobody's either.
+            self._launching.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def _launch(self, asked: dict[str, Any]) -> None:
+        assert self._place is not None
+        self._say("whether AWS has what the cluster needs")
+        for note in await asyncio.to_thread(check_cluster, self.account, asked):
+            self._notes.append(note)
+        await asyncio.to_thread(self._place.claim_slot, self.stop, self._say)
+        self._say("the launch of the cluster")
+        await asyncio.to_thread(self._place.upload_timer)
+        identity = self._identity()
+        request = session_request(
+            asked,
+            identity,
+            idle_seconds=self._options.idle_minutes * 60,
+            log_uri=f"{identity.place}/logs/",
+            timer=lifetime.bootstrap_action(
+                f"{identity.place}/{lifetime.KEY}", self._options.most_minutes * 60
+            ),
+        )
+        self._cluster = SessionCluster(self.account, self._context.journal, identity, self._pace, self.stop)
+        await asyncio.to_thread(self._cluster.launch, request)
+        await asyncio.to_thread(self._cluster.wait_until_ready)
+
+    async def _intend_cluster(self, name: str) -> None:
+        """Note a cluster that a test is about to make."""
+        assert self._place is not None
+        await self.ready()
+        if not name.startswith(tags.name_of(self._context.run_id)):
+            raise errors.BadRequest(
+                f"A test's cluster cannot be named {name!r}.",
+                checked="names of a run's clusters begin with the run's",
+                cure="Report this: the plugin gives them their names.",
+            )
+        self._context.journal.intend(
+            KIND, name, region=self.account.region, account=self.account.id, place=self._place.uri
+        )
+
+    async def _end_clusters(self, place: Place) -> list[str]:
+        cluster = self._cluster or SessionCluster(
+            self.account, self._context.journal, self._identity(), self._pace, self.stop
+        )
+        problems, costs = await asyncio.to_thread(cluster.end, self._context.say)
+        self._notes += costs
+        return problems
+
+    def _identity(self) -> SessionIdentity:
+        assert self._place is not None
+        return SessionIdentity(
+            run_id=self._context.run_id,
+            owner=self._owner,
+            host=this_host().name,
+            expiry=tags.expiry_after(self.account.now(), timedelta(minutes=self._options.most_minutes)),
+            place=self._place.uri,
+        )
+
+    def _say(self, text: str) -> None:
+        self._waits_for = text
