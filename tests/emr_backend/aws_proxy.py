@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -59,11 +59,13 @@ class AwsProxy:
     :param upstream: the endpoint's address, as ``http://host:port``.
     :param plan: what goes wrong.
     :param changes: what becomes of answers that are passed on, one after the other.
+    :param kill: kills who called.
     """
 
     upstream: str
     plan: Plan = field(default_factory=Plan)
     changes: Sequence[Change] = ()
+    kill: Callable[[], None] = lambda: None
     served: list[Served] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -121,6 +123,8 @@ class AwsProxy:
         self.served.append(Served(time.time(), call, fault, answer.status if answer else 0))
         if fault is None:
             return answer
+        if fault.kills:
+            self.kill()
         return _refuse(fault, call, method, target, headers) if fault.has_answer else None
 
     def _pass_on(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:

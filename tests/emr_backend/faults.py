@@ -31,16 +31,25 @@ class Fault(str, Enum):
     DENIED = "denied"
     #: The caller's clock is too far from AWS's.
     SKEWED = "signed at another time"
+    #: The keeper is killed while it asks, and there is no effect.
+    KILLED_BEFORE = "keeper killed before the effect"
+    #: The keeper is killed while it asks, though it had its effect.
+    KILLED_AFTER = "keeper killed after the effect"
 
     @property
     def has_effect(self) -> bool:
         """Whether the service carries the call out."""
-        return self in (Fault.ERROR_AFTER, Fault.DROPPED_AFTER)
+        return self in (Fault.ERROR_AFTER, Fault.DROPPED_AFTER, Fault.KILLED_AFTER)
 
     @property
     def has_answer(self) -> bool:
         """Whether the caller hears anything."""
-        return self not in (Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER)
+        return self not in (Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER) and not self.kills
+
+    @property
+    def kills(self) -> bool:
+        """Whether it ends who called."""
+        return self in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER)
 
 
 # All attempts of a call; an SDK does not make as many.

@@ -250,6 +250,16 @@ def test_the_effect_of_a_write_and_of_a_deletion(through: Through, scratch: Scra
     assert left == (["new"] if fault.has_effect else ["there"])
 
 
+def test_who_calls_is_killed_while_it_waits(through: Through, clusters: Clusters) -> None:
+    killed: list[list[str]] = []
+    for fault, count in ((Fault.KILLED_BEFORE, 0), (Fault.KILLED_AFTER, 1)):
+        proxy, aws = through(Rule(fault, ("RunJobFlow",)))
+        proxy.kill = lambda: killed.append(clusters.ids())
+        with pytest.raises(ConnectionClosedError):
+            clusters.launch(aws.client("emr"))
+        assert len(killed.pop()) == count
+
+
 def test_one_attempt_of_each_call(through: Through) -> None:
     """An SDK tries again, and is let through then."""
     proxy, aws = through(Rule(Fault.THROTTLED, attempts=1), attempts=3)
