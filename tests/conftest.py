@@ -14,7 +14,8 @@ import pytest
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spark.wiring import SparkWiring
-from tests.engine import BACKENDS
+from tests.amazon import Amazon, amazon
+from tests.backends import BACKENDS, WITH_SPARK
 
 pytest_plugins = ["pytester"]
 
@@ -30,19 +31,36 @@ def jar_cache() -> Path:
     return StateRoot.from_environment().jars
 
 
-@pytest.fixture(params=list(BACKENDS))
+@pytest.fixture(params=WITH_SPARK)
 def on_backend(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """The arguments of a run, once on each backend."""
     return BACKENDS[request.param]
 
 
-@pytest.fixture
-def home(tmp_path: Path, jar_cache: Path) -> Path:
-    """A state root for one test, with the jars in its cache."""
-    home = tmp_path / "home"
+@pytest.fixture(params=["local", "docker"])
+def on_machine(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The same for what holds on this machine alone, where AWS is the session's own."""
+    return BACKENDS[request.param]
+
+
+def make_home(home: Path, jar_cache: Path) -> Path:
+    """Make a state root with the jars in its cache."""
     shutil.copytree(jar_cache, home / "jars", copy_function=os.link)
     home.chmod(0o700)
     return home
+
+
+@pytest.fixture
+def home(tmp_path: Path, jar_cache: Path) -> Path:
+    """A state root for one test."""
+    return make_home(tmp_path / "home", jar_cache)
+
+
+@pytest.fixture(scope="session", name="amazon")
+def amazon_of_tests(tmp_path_factory: pytest.TempPathFactory, jar_cache: Path) -> Iterator[Amazon]:
+    """What stands in for Amazon's AWS."""
+    with amazon(make_home(tmp_path_factory.mktemp("amazon") / "home", jar_cache)) as it:
+        yield it
 
 
 @pytest.fixture
@@ -58,7 +76,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start_pytest(home: Path, project: Path) -> Iterator[Start]:
+def start_pytest(home: Path, project: Path, request: pytest.FixtureRequest) -> Iterator[Start]:
     """Start pytest in the project with the given arguments; what still runs at the end is killed."""
     started: list[subprocess.Popen[str]] = []
 
@@ -75,6 +93,8 @@ def start_pytest(home: Path, project: Path) -> Iterator[Start]:
             # Nothing made for later runs: each has a state root of its own.
             "CI": "true",
         } | variables
+        if "--isolated-emr-backend=emr" in arguments:
+            environ |= request.getfixturevalue("amazon").variables
         process = subprocess.Popen(
             [python, "-m", "pytest", *arguments],
             cwd=project,

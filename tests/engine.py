@@ -14,12 +14,6 @@ from pytest_isolated_emr.backends.docker.names import RUN_ID_LABEL
 #: What containers are made of in tests; `make test` builds it.
 IMAGE = os.environ.get("ISOLATED_EMR_TEST_IMAGE", "isolated-emr:python{}.{}".format(*sys.version_info))
 
-#: How a run is started on each backend.
-BACKENDS = {
-    "local": ("--isolated-emr",),
-    "docker": ("--isolated-emr", "--isolated-emr-backend=docker", f"--isolated-emr-image={IMAGE}"),
-}
-
 
 @cache
 def engine() -> Any:

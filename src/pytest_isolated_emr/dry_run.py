@@ -11,9 +11,8 @@ import pytest
 
 from pytest_isolated_emr import settings
 from pytest_isolated_emr.asked_cluster import asked_cluster
-from pytest_isolated_emr.backends.emr import lifetime
-from pytest_isolated_emr.backends.emr.request import session_request
 from pytest_isolated_emr.backends.emr.tags import SessionIdentity, expiry_after
+from pytest_isolated_emr.backends.emr.terms import ClusterTerms
 from pytest_isolated_emr.emr import releases
 from pytest_isolated_emr.emr_settings import EmrSettings
 from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError
@@ -44,15 +43,11 @@ class DryRun:
         """Print the request in place of running tests. Now conftests are loaded, and the hook with them."""
         try:
             label = releases.of(self._release, find_spark().version).label
-            request = session_request(
-                asked_cluster(config, self._emr, label),
-                identity := self._identity(),
-                idle_seconds=self._emr.idle_minutes * 60,
-                log_uri=f"{identity.place}/logs/",
-                timer=lifetime.bootstrap_action(
-                    f"{identity.place}/{lifetime.KEY}", self._emr.most_minutes * 60
-                ),
+            identity = self._identity()
+            terms = ClusterTerms(
+                identity, self._emr.idle_minutes, self._emr.most_minutes, f"{identity.place}/logs/"
             )
+            request = terms.request(asked_cluster(config, self._emr, label))
         except IsolatedEmrError as error:
             sys.stderr.write(f"\nERROR: {error}\n")
             return EXIT_NO_ENVIRONMENT

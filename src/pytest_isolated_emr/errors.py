@@ -160,9 +160,15 @@ class StepFailed(IsolatedEmrError):
 
 
 class ClusterFailed(IsolatedEmrError):
-    """A cluster that ``make_cluster`` made ended before it was ready."""
+    """A cluster that ``make_cluster`` made ended before it was ready, or was not ready in time."""
 
     code = "IE402"
+
+
+class StepLogsMissing(IsolatedEmrError):
+    """What a step printed was asked for, and is not on S3 (yet)."""
+
+    code = "IE403"
 
 
 class DockerLibraryMissing(IsolatedEmrError):

@@ -86,7 +86,7 @@ def emr(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(scope="session")
 def emr_cluster(request: pytest.FixtureRequest) -> str:
     """The id of a waiting EMR cluster that all tests of this process share."""
-    return _run(request).tests_clusters.make_cluster()
+    return _run(request).tests_clusters.shared_cluster()
 
 
 @pytest.fixture

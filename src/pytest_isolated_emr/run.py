@@ -20,11 +20,12 @@ from pytest_isolated_emr.environment import Environment
 from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError
 from pytest_isolated_emr.kept_logs import KeptLogs
 from pytest_isolated_emr.run_context import RunContext
-from pytest_isolated_emr.run_parts import RunParts, parts_of
+from pytest_isolated_emr.run_parts import RunMaker, maker_of
 from pytest_isolated_emr.scratches import Scratches
 from pytest_isolated_emr.session import OWNER, Session, session_to_join
 from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spark.runtime import import_pyspark
+from pytest_isolated_emr.tests_clusters import TestsClusters
 from pytest_isolated_emr.tests_spark import TestsSpark
 
 _FAILED = pytest.StashKey[bool]()
@@ -34,7 +35,7 @@ _PLUGIN = "isolated_emr_run"
 class IsolatedRun:
     """This process's part of the session."""
 
-    def __init__(self, config: pytest.Config, chosen: Settings, parts: RunParts, session: Session) -> None:
+    def __init__(self, config: pytest.Config, chosen: Settings, maker: RunMaker, session: Session) -> None:
         self._config = config
         self._settings = chosen
         self._session = session
@@ -44,13 +45,14 @@ class IsolatedRun:
         self._failures = 0
         self._has_tested = False
         self._is_down = False
-        self._kept_logs = KeptLogs(session, chosen.retention)
-        context = RunContext(config, chosen, session, self._progress, self._note)
-        self._spark, self.tests_clusters = parts.make(context, self._kept_logs)
+        kept_logs = KeptLogs(session, chosen.retention)
+        made = maker.make(RunContext(config, chosen, session, self._progress, self._note), kept_logs)
+        self._spark, self._keep_logs = made.spark, made.keep_logs
         self._guard = session.environment_guard(is_remote=self._spark.runtime.is_remote)
         self.scratches = Scratches(session, is_kept=self._is_kept, on_kept=self._on_kept)
         self.environment = Environment(session, self._spark.conf, self.scratches.of_session)
-        self.tests_spark = TestsSpark(self._spark.runtime, self._kept_logs)
+        self.tests_spark = TestsSpark(self._spark.runtime, kept_logs)
+        self.tests_clusters = TestsClusters(made.clusters)
 
     @classmethod
     def start(cls, config: pytest.Config) -> None:
@@ -61,7 +63,7 @@ class IsolatedRun:
         :raises pytest.UsageError: a setting is wrong.
         """
         chosen = settings.read_settings(config)
-        parts = parts_of(chosen)
+        maker = maker_of(chosen)
         # An in-process pytest inside a test of a session is one of its own.
         joins = None if cls._active else session_to_join()
         if joins is not None:
@@ -74,9 +76,9 @@ class IsolatedRun:
             except BaseException:
                 keeper.close()
                 raise
-            options = backend_options(chosen, parts.spark_version)
+            options = backend_options(chosen, maker.spark_version)
             session = Session.start(chosen, sys.argv, keeper, options)
-        run = cls(config, chosen, parts, session)
+        run = cls(config, chosen, maker, session)
         cls._active += 1
         config.add_cleanup(run._close)
         run._guard.apply()
@@ -212,7 +214,7 @@ class IsolatedRun:
             self.scratches.end_session()
             if self._session.worker == OWNER:
                 if self._is_kept(None):
-                    self._kept += self._kept_logs.keep()
+                    self._kept += self._keep_logs()
                 problems, notes = self._session.close(self._progress)
                 self._problems += problems
                 for note in notes:

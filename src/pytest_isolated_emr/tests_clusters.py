@@ -1,22 +1,48 @@
-"""EMR clusters and steps as tests have them in fixtures."""
+"""EMR clusters and steps as tests have them in fixtures, wherever the clusters are."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.emr.cluster_directory import applications_of, logs_of
-from pytest_isolated_emr.emr.failed_commands import failed_since
-from pytest_isolated_emr.emr.wait_header import WAIT_HEADER
-from pytest_isolated_emr.kept_logs import KeptLogs
-from pytest_isolated_emr.session import Session
 
-_TAIL = 4000
-#: How long one answer is waited for, in seconds; then it is asked for again.
-_PATIENCE = 30
+if TYPE_CHECKING:
+    from pytest_isolated_emr.logs_on_s3 import LogOnS3
+
+#: https://docs.aws.amazon.com/emr/latest/APIReference/API_StepStatus.html
+STEP_ENDED = frozenset({"COMPLETED", "CANCELLED", "FAILED", "INTERRUPTED"})
+#: So much of a log's end is shown, in characters.
+TAIL = 4000
+
+
+class StepLogs(Protocol):
+    """The logs of a step that has ended. Where they take minutes to come, only who asks for one waits."""
+
+    @property
+    def place(self) -> Path | LogOnS3:
+        """The directory of the step's own logs."""
+
+    def stdout(self) -> str:
+        """Return what the job printed.
+
+        :raises StepLogsMissing: it is not to be had.
+        """
+
+    def stderr(self) -> str:
+        """Return what the job printed to standard error.
+
+        :raises StepLogsMissing: it is not to be had.
+        """
+
+    def failure(self) -> str:
+        """Return what is known at once of why the step failed, and where its logs are."""
+
+    def report(self) -> str:
+        """Return what a failed test's report says of the step. Only one that failed is worth a wait."""
 
 
 @dataclass(frozen=True)
@@ -26,38 +52,99 @@ class StepResult:
     :param cluster_id: its cluster.
     :param step_id: its id.
     :param state: such as ``COMPLETED``.
-    :param stdout: what the job printed; in cluster mode the driver's, which is logged in its container.
-    :param stderr: what it printed to standard error, in the same place.
     :param duration: how long it ran, in seconds.
-    :param log: the directory of its logs.
+    :param logs: its logs, as this module needs them.
     """
 
     cluster_id: str
     step_id: str
     state: str
-    stdout: str
-    stderr: str
     duration: float
-    log: Path
+    logs: StepLogs
+
+    @cached_property
+    def stdout(self) -> str:
+        """What the job printed; in cluster mode the driver's, which is logged in its container.
+
+        :raises StepLogsMissing: it is not to be had.
+        """
+        return self.logs.stdout()
+
+    @cached_property
+    def stderr(self) -> str:
+        """What it printed to standard error, in the same place.
+
+        :raises StepLogsMissing: it is not to be had.
+        """
+        return self.logs.stderr()
+
+    @property
+    def log(self) -> Path | LogOnS3:
+        """The directory of its logs. On AWS it is on S3: ``str()`` has the URI, ``(log / "controller").read_text()`` works too."""
+        return self.logs.place
+
+
+class ClustersPlace(Protocol):
+    """Where clusters are, and what of them differs by that."""
+
+    @property
+    def emr(self) -> Any:
+        """A boto3 client of EMR there."""
+
+    def shared_cluster(self) -> str:
+        """Return the id of a waiting cluster for all tests of this process.
+
+        :raises IsolatedEmrError: there can be none.
+        """
+
+    def make_cluster(self, run_job_flow: dict[str, Any]) -> str:
+        """Make another cluster, wait until it is ready, and return its id.
+
+        :param run_job_flow: a test's arguments of RunJobFlow.
+        :raises IsolatedEmrError: it cannot be had, or ended instead.
+        """
+
+    def wait_for_step(self, cluster_id: str, step_id: str) -> dict[str, Any]:
+        """Wait until a step has ended, and return its status as DescribeStep has it.
+
+        :param cluster_id: its cluster.
+        :param step_id: its id.
+        """
+
+    def logs_of(self, cluster_id: str, step_id: str, status: dict[str, Any]) -> StepLogs:
+        """Return the logs of a step that has ended.
+
+        :param cluster_id: its cluster.
+        :param step_id: its id.
+        :param status: as DescribeStep has it.
+        """
+
+    def failures_since(self, moment: float) -> list[tuple[str, str, str]]:
+        """Return what else failed since a moment: its id, a title and a text for each, as far as it is known here.
+
+        :param moment: in seconds since the epoch.
+        """
 
 
 class TestsClusters:
     """Makes clusters and runs steps for the tests of one process.
 
-    :param session: the session.
-    :param release: the label of the EMR release of clusters for which a test names no other.
-    :param kept_logs: tells where logs will be.
+    :param place: where the clusters are.
     """
 
     __test__ = False
 
-    def __init__(self, session: Session, release: str, kept_logs: KeptLogs) -> None:
-        self._session = session
-        self._release = release
-        self._kept_logs = kept_logs
-        self._client: Any = None
+    def __init__(self, place: ClustersPlace) -> None:
+        self._place = place
         self._ran: list[StepResult] = []
         self._began = time.time()
+
+    def shared_cluster(self) -> str:
+        """Return the id of a waiting cluster for all tests of this process.
+
+        :raises IsolatedEmrError: there can be none.
+        """
+        return self._place.shared_cluster()
 
     def make_cluster(self, **request: Any) -> str:
         """Make a cluster, wait until it is ready, and return its id.
@@ -65,39 +152,14 @@ class TestsClusters:
         :param request: more for RunJobFlow, or in the place of what it gets by itself.
         :raises ClusterFailed: it ended instead.
         """
-        asked = request.pop("Instances", {})
-        instances: dict[str, Any] = {"KeepJobFlowAliveWhenNoSteps": True}
-        if not {"InstanceGroups", "InstanceFleets"} & set(asked):
-            instances |= {"MasterInstanceType": "m5.xlarge", "InstanceCount": 1}
-        instances |= asked
-        defaults = {
-            "Name": f"isolated-emr {self._session.run_id}",
-            "ReleaseLabel": self._release,
-            "Applications": [{"Name": "Spark"}],
-            "JobFlowRole": "EMR_EC2_DefaultRole",
-            "ServiceRole": "EMR_DefaultRole",
-        }
-        cluster_id: str = self._emr().run_job_flow(**defaults | {"Instances": instances} | request)[
-            "JobFlowId"
-        ]
-        while True:
-            status = self._emr().describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]
-            if status["State"] in ("WAITING", "TERMINATED", "TERMINATED_WITH_ERRORS"):
-                break
-        if status["State"] != "WAITING":
-            raise errors.ClusterFailed(
-                f"The cluster {cluster_id} ended before it was ready: {status['StateChangeReason'].get('Message')}.",
-                checked=self._kept_logs.words_for(logs_of(self._session.directory, cluster_id)),
-                cure="Mend what the logs of its bootstrap actions name.",
-            )
-        return cluster_id
+        return self._place.make_cluster(request)
 
     def terminate(self, cluster_id: str) -> None:
         """End a cluster, also a protected one, and do not wait for it.
 
         :param cluster_id: its id.
         """
-        emr = self._emr()
+        emr = self._place.emr
         if emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["TerminationProtected"]:
             emr.set_termination_protection(JobFlowIds=[cluster_id], TerminationProtected=False)
         emr.terminate_job_flows(JobFlowIds=[cluster_id])
@@ -116,18 +178,16 @@ class TestsClusters:
             "ActionOnFailure": "CONTINUE",
             "HadoopJarStep": {"Jar": "command-runner.jar", "Args": [str(part) for part in command]},
         }
-        emr = self._emr()
-        step_id: str = emr.add_job_flow_steps(JobFlowId=cluster_id, Steps=[step])["StepIds"][0]
-        while True:
-            status = emr.describe_step(ClusterId=cluster_id, StepId=step_id)["Step"]["Status"]
-            if status["State"] in ("COMPLETED", "CANCELLED", "FAILED", "INTERRUPTED"):
-                break
-        result = self._result(cluster_id, step_id, status)
+        added = self._place.emr.add_job_flow_steps(JobFlowId=cluster_id, Steps=[step])
+        step_id: str = added["StepIds"][0]
+        status = self._place.wait_for_step(cluster_id, step_id)
+        logs = self._place.logs_of(cluster_id, step_id, status)
+        result = StepResult(cluster_id, step_id, status["State"], _duration(status), logs)
         self._ran.append(result)
         if check and result.state != "COMPLETED":
             raise errors.StepFailed(
                 f"The step {step_id} of {cluster_id} ended as {result.state}: {' '.join(command)}",
-                checked=f"{self._kept_logs.words_for(result.log)}; standard error ends with:\n{result.stderr[-_TAIL:]}",
+                checked=logs.failure(),
                 cure="Mend the job, or pass check=False to look at a failure.",
             )
         return result
@@ -135,73 +195,19 @@ class TestsClusters:
     def report(self) -> list[tuple[str, str]]:
         """Return what a failed test's report should say of steps, as titles and texts: those that it ran by the
         fixture, and those that failed meanwhile. Under xdist the latter may be another worker's."""
-        sections = [
-            (f"EMR step {step.step_id} ({step.state})", self._ending(step.stderr, step.log))
-            for step in self._ran
-        ]
+        sections = [(f"EMR step {step.step_id} ({step.state})", step.logs.report()) for step in self._ran]
         ran = {step.step_id for step in self._ran}
-        for failed in failed_since(self._session.directory, self._began):
-            if failed.name not in ran:
-                driver = self._driver_logs(failed.cluster_id, failed.name) if failed.is_step else failed.logs
-                title = f"EMR {'step ' if failed.is_step else ''}{failed.name} of {failed.cluster_id}"
-                sections.append(
-                    (
-                        f"{title} (exit code {failed.exit_code})",
-                        self._ending(_text(driver / "stderr"), failed.logs),
-                    )
-                )
-        return sections
+        others = self._place.failures_since(self._began)
+        return [*sections, *((title, text) for name, title, text in others if name not in ran)]
 
     def forget(self) -> None:
         """Forget which steps ran: another test begins."""
         self._ran.clear()
         self._began = time.time()
 
-    def _ending(self, text: str, log: Path) -> str:
-        return f"{text[-_TAIL:].strip()}\n({self._kept_logs.words_for(log)})"
 
-    def _emr(self) -> Any:
-        if self._client is None:
-            from botocore.config import Config
-
-            config = Config(read_timeout=_PATIENCE * 2)
-            self._client = self._session.client_of("emr", config=config)
-            for operation in ("DescribeStep", "DescribeCluster"):
-                self._client.meta.events.register_first(f"before-sign.emr.{operation}", _ask_to_wait)
-        return self._client
-
-    def _driver_logs(self, cluster_id: str, step_id: str) -> Path:
-        logs = logs_of(self._session.directory, cluster_id)
-        driver = logs / "steps" / step_id
-        for application in applications_of(self._session.directory, cluster_id, step_id):
-            # One in client mode has no container: its driver is the step's own process.
-            for container in sorted((logs / "containers" / application).glob("container_*")):
-                driver = container
-        return driver
-
-    def _result(self, cluster_id: str, step_id: str, status: dict[str, Any]) -> StepResult:
-        logs = logs_of(self._session.directory, cluster_id)
-        place = logs / "steps" / step_id
-        driver = self._driver_logs(cluster_id, step_id)
-        times = status["Timeline"]
-        ended = times.get("EndDateTime")
-        duration = (
-            (ended - times["StartDateTime"]).total_seconds() if ended and "StartDateTime" in times else 0.0
-        )
-        return StepResult(
-            cluster_id,
-            step_id,
-            status["State"],
-            _text(driver / "stdout"),
-            _text(driver / "stderr"),
-            duration,
-            place,
-        )
-
-
-def _ask_to_wait(request: Any, **_kwargs: Any) -> None:
-    request.headers[WAIT_HEADER] = str(_PATIENCE)
-
-
-def _text(path: Path) -> str:
-    return path.read_text(errors="replace") if path.is_file() else ""
+def _duration(status: dict[str, Any]) -> float:
+    times = status["Timeline"]
+    if "StartDateTime" not in times or "EndDateTime" not in times:
+        return 0.0
+    return float((times["EndDateTime"] - times["StartDateTime"]).total_seconds())

@@ -17,10 +17,11 @@ from docker.errors import DockerException, ImageNotFound
 
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.docker.engine import engine_errors
+from tests.backends import BACKENDS
 from tests.docker.engine_proxy import EngineProxy, refusal
 from tests.docker.registry import Registry
 from tests.end_to_end.conftest import wait_for_end
-from tests.engine import BACKENDS, IMAGE, containers_of, engine, things_of
+from tests.engine import IMAGE, containers_of, engine, things_of
 
 EXIT_NO_ENVIRONMENT = 75
 ON_DOCKER = BACKENDS["docker"]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.engine import BACKENDS
+from tests.backends import BACKENDS
 
 ON_DOCKER = BACKENDS["docker"]
 

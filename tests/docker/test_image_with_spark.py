@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import BACKENDS, IMAGE, engine
+from tests.backends import BACKENDS
+from tests.engine import IMAGE, engine
 
 pytestmark = pytest.mark.spark
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests.engine import BACKENDS
+from tests.backends import BACKENDS
 
 pytestmark = pytest.mark.spark
 

@@ -16,8 +16,9 @@ from pytest_isolated_emr.lifecycle.host import boot_id, this_host
 from pytest_isolated_emr.lifecycle.processes import ProcessIdentity
 from pytest_isolated_emr.lifecycle.session_directory import SessionDirectory, SessionMetadata
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
+from tests.backends import BACKENDS
 from tests.end_to_end.conftest import told, wait_for_end  # noqa: F401 - a fixture
-from tests.engine import BACKENDS, IMAGE, containers_of, engine, things_of
+from tests.engine import IMAGE, containers_of, engine, things_of
 
 ON_DOCKER = BACKENDS["docker"]
 WAITING = """

@@ -11,7 +11,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from tests.engine import BACKENDS, containers_of, things_of
+from tests.backends import BACKENDS
+from tests.engine import containers_of, things_of
 
 SUITES = Path(__file__).parent / "suites"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.engine import BACKENDS
+from tests.backends import BACKENDS
 
 SUITES = Path(__file__).parent / "suites"
 

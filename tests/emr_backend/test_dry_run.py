@@ -160,10 +160,3 @@ def test_help_is_help(suite: pytest.Pytester):
     result = suite.runpytest_subprocess("--isolated-emr-dry-run", "--help")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["*--isolated-emr-dry-run*"])
-
-
-def test_a_run_on_a_cluster_is_refused_until_there_is_one(suite: pytest.Pytester):
-    result = suite.runpytest_subprocess(*DRY[:-1])
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*'emr' cannot run tests yet; --isolated-emr-dry-run prints*"])
-    result.stdout.no_fnmatch_line("*a test ran*")

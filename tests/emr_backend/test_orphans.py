@@ -20,7 +20,7 @@ from pytest_isolated_emr.backends.emr.orphans import Orphan, Report, sweep
 from pytest_isolated_emr.backends.emr.pace import Pace
 from pytest_isolated_emr.backends.emr.prefix import RunPrefix
 from pytest_isolated_emr.backends.emr.slots import Slots, list_slots
-from pytest_isolated_emr.backends.emr.tags import PLACE, RUN_ID, SessionIdentity
+from pytest_isolated_emr.backends.emr.tags import PLACE, RUN_ID, SessionIdentity, name_of, run_id_of
 from pytest_isolated_emr.backends.emr.termination import terminate
 from pytest_isolated_emr.lifecycle.run_id import new_run_id
 from tests.emr_backend.s3_endpoint import Scratch, Server
@@ -71,11 +71,12 @@ class Machine:
         place: str | None = None,
         change: Callable[[dict[str, Any]], Any] = lambda request: None,
         protected: bool = False,
+        which: str = "",
     ) -> str:
         expiry = datetime.now(timezone.utc) + expires
         identity = SessionIdentity(run_id, "alice", "laptop", expiry, place or self.prefix(run_id).uri)
         request: dict[str, Any] = {
-            "Name": identity.cluster_name,
+            "Name": name_of(run_id, which),
             "ReleaseLabel": "emr-7.10.0",
             "Instances": {**INSTANCES, "TerminationProtected": protected},
             "JobFlowRole": "EMR_EC2_DefaultRole",
@@ -175,6 +176,53 @@ def test_a_lapsed_session_goes(swept, machine: Machine, scratch: Scratch, server
     with pytest.raises(errors.LeaseLapsed):
         lease.renew()
     assert swept() == Report(deleted=True)
+
+
+def test_clusters_of_its_tests_go_too(swept, machine: Machine, scratch: Scratch, server: Server):
+    """They are of the run by name and tags as its own is."""
+    lapsed, live, without = new_run_id(), new_run_id(), new_run_id()
+    machine.lease(lapsed)
+    gone = [
+        machine.cluster(lapsed),
+        *(machine.cluster(lapsed, which=name) for name in ("gw0-1", "main-2 a b")),
+    ]
+    expired = machine.cluster(without, which="main-1", expires=timedelta(seconds=-30))
+    wanted = machine.cluster(live, which="main-1")
+    untagged = machine.cluster(live, which="x", change=lambda request: request.pop("Tags"))
+    server.aged = LAPSED
+    report = swept()
+    assert sorted(names(report.removed)) == sorted([*gone, expired, f"{machine.prefix(lapsed).uri}/"])
+    assert (names(report.reported), report.failed) == ([untagged], [])
+    assert {machine.state(cluster) for cluster in [*gone, expired]} == {"TERMINATED"}
+    for cluster in (wanted, untagged):
+        assert machine.state(cluster) not in ("TERMINATING", "TERMINATED")
+
+
+@pytest.mark.parametrize("which", ["", "gw0-1", "main-2 a b", " x" * 200])
+def test_names(which: str):
+    run_id = new_run_id()
+    name = name_of(run_id, which)
+    assert len(name) <= 256
+    assert run_id_of(name) == run_id
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nightly",
+        "isolated-emr",
+        "isolated-emr ",
+        "isolated-emr mine",
+        "isolated-emr 20261123t211623-9f3c2ax",
+        "isolated-emr 20261123t211623-9f3c2a-x",
+        "isolated-emr  20261123t211623-9f3c2a",
+        "isolated-emr\t20261123t211623-9f3c2a",
+        "my isolated-emr 20261123t211623-9f3c2a",
+        "20261123t211623-9f3c2a",
+    ],
+)
+def test_names_of_others(name: str):
+    assert run_id_of(name) is None
 
 
 def test_only_the_lapsed_one_of_two_goes(swept, machine: Machine, scratch: Scratch, server: Server):
@@ -379,6 +427,11 @@ def test_clusters_that_are_not_of_this_scratch(swept, machine: Machine, scratch:
         machine.cluster(new_run_id(), expires=past, change=lambda request: request.update(Name="nightly")),
         machine.cluster(
             new_run_id(), expires=past, change=lambda request: request.update(Name="isolated-emr mine")
+        ),
+        machine.cluster(
+            new_run_id(),
+            expires=past,
+            change=lambda request: request.update(Name=f"{request['Name']}-2"),
         ),
         machine.cluster(new_run_id(), expires=past, change=tag(PLACE, "")),
     ]

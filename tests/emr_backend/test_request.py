@@ -14,7 +14,7 @@ from hypothesis import settings as of_hypothesis
 from hypothesis import strategies as st
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.backends.emr.request import cluster_request, session_request
+from pytest_isolated_emr.backends.emr.request import cluster_request, overlaid, session_request
 from pytest_isolated_emr.backends.emr.tags import SessionIdentity
 from pytest_isolated_emr.emr.releases import has_sessions
 from pytest_isolated_emr.emr_settings import SECURITY_GROUPS, EmrSettings
@@ -207,6 +207,75 @@ def test_what_a_hook_added_stays():
     whole = of_session(request)
     assert (whole["StepConcurrencyLevel"], whole["VisibleToAllUsers"]) == (4, False)
     assert whole["Instances"]["Ec2SubnetIds"] == ["subnet-01234567"]
+
+
+def test_what_a_test_asks_for_is_laid_over_it():
+    base = asked(
+        subnet="subnet-01234567", tags={"team": "etl", "cost": "1"}, key_name="mine", instance_count=3
+    )
+    before = copy.deepcopy(base)
+    over = {
+        "ReleaseLabel": WITHOUT,
+        "Applications": [{"Name": "Hive"}],
+        "Tags": [{"Key": "cost", "Value": "2"}, {"Key": "flag", "Value": ""}],
+    }
+    request = overlaid(base, over)
+    assert base == before
+    assert request["Tags"] == [{"Key": "team", "Value": "etl"}, *over["Tags"]]
+    assert {name: request[name] for name in ("ReleaseLabel", "Applications")} == {
+        name: over[name] for name in ("ReleaseLabel", "Applications")
+    }
+    assert request["Instances"] == base["Instances"]
+    whole = of_session(request)
+    assert_own(whole)
+    assert_valid(whole)
+
+
+@pytest.mark.parametrize(
+    ("over", "ways", "subnet"),
+    [
+        ({"Ec2KeyName": "other"}, {"InstanceGroups"}, {"Ec2SubnetId": "subnet-01234567"}),
+        ({"InstanceGroups": []}, {"InstanceGroups"}, {"Ec2SubnetId": "subnet-01234567"}),
+        ({"InstanceFleets": []}, {"InstanceFleets"}, {"Ec2SubnetIds": ["subnet-01234567"]}),
+        (
+            {"InstanceCount": 2},
+            {"InstanceCount", "MasterInstanceType", "SlaveInstanceType"},
+            {"Ec2SubnetId": "subnet-01234567"},
+        ),
+        (
+            {"MasterInstanceType": "r7g.large"},
+            {"InstanceCount", "MasterInstanceType"},
+            {"Ec2SubnetId": "subnet-01234567"},
+        ),
+        (
+            {"InstanceFleets": [], "Ec2SubnetIds": ["subnet-1"]},
+            {"InstanceFleets"},
+            {"Ec2SubnetIds": ["subnet-1"]},
+        ),
+        ({"Ec2SubnetId": "subnet-1"}, {"InstanceGroups"}, {"Ec2SubnetId": "subnet-1"}),
+    ],
+)
+def test_a_test_says_in_one_way_which_instances_there_are(
+    over: dict[str, Any], ways: set[str], subnet: dict[str, Any]
+):
+    instances = overlaid(asked(subnet="subnet-01234567"), {"Instances": over})["Instances"]
+    said = {
+        "InstanceGroups",
+        "InstanceFleets",
+        "InstanceCount",
+        "MasterInstanceType",
+        "SlaveInstanceType",
+    }
+    assert set(instances) & said == ways
+    assert {name: instances[name] for name in instances if name.startswith("Ec2Subnet")} == subnet
+    assert instances.items() >= {name: over[name] for name in over}.items()
+
+
+@pytest.mark.parametrize("which", ["", "gw0-1", "main-2 nightly"])
+def test_which_cluster_it_is_stands_behind_the_run_id(which: str):
+    request = session_request(asked(), IDENTITY, idle_seconds=900, log_uri=LOGS, timer=TIMER, which=which)
+    assert request["Name"] == f"isolated-emr {RUN_ID} {which}".strip()
+    assert_own({**request, "Name": f"isolated-emr {RUN_ID}"})
 
 
 @pytest.mark.parametrize(("asked_for", "result"), [(1, 60), (60, 60), (300, 300), (900, 900), (9000, 900)])

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_isolated_emr.lifecycle.processes import processes_of
+from tests.amazon import Amazon
 from tests.engine import things_of
 
 # Far more than it takes; it ends a test that waits in vain.
@@ -26,9 +27,10 @@ class Seen:
 
     run_id: str
     directory: Path
-    port: int
+    port: int | None
     backend: str
     pids: dict[str, int]
+    on_amazon: Callable[[str], list[str]]
 
     def wait_until_gone(self) -> None:
         """Wait for the end of the keeper, which comes last, then check that nothing of the session is left."""
@@ -41,8 +43,12 @@ class Seen:
         self.assert_port_free()
         if self.backend == "docker":
             assert things_of(self.run_id) == []
+        if self.backend == "emr":
+            assert self.on_amazon(self.run_id) == []
 
     def assert_port_free(self) -> None:
+        if self.port is None:
+            return
         with socket.socket() as client, pytest.raises(ConnectionRefusedError):
             client.connect(("127.0.0.1", self.port))
 
@@ -70,7 +76,7 @@ def tell(isolated_emr, **more):
     facts = {
         "run_id": isolated_emr.run_id,
         "directory": str(directory),
-        "port": urlsplit(isolated_emr.endpoint_url).port,
+        "port": urlsplit(isolated_emr.endpoint_url or "").port,
         "backend": isolated_emr.backend,
         "pids": {"keeper": keeper, "test": os.getpid(), **more},
     }
@@ -83,7 +89,7 @@ def wait_for_ever():
 
 
 @pytest.fixture
-def told(tmp_path: Path, project: Path) -> Callable[[], Seen]:
+def told(tmp_path: Path, project: Path, request: pytest.FixtureRequest) -> Callable[[], Seen]:
     """Return what the next test that calls ``tell`` told; ``TELL_PIPE`` names where it tells it."""
     (project / "tell.py").write_text(TELL)
     with (project / "pytest.ini").open("a") as ini:
@@ -92,6 +98,10 @@ def told(tmp_path: Path, project: Path) -> Callable[[], Seen]:
     os.mkfifo(pipe)
     # Opened for both ways, so that nobody waits for the other to open it.
     descriptor = os.open(pipe, os.O_RDWR)
+
+    def on_amazon(run_id: str) -> list[str]:
+        it: Amazon = request.getfixturevalue("amazon")
+        return it.things_of(run_id)
 
     def read() -> Seen:
         text = ""
@@ -102,6 +112,6 @@ def told(tmp_path: Path, project: Path) -> Callable[[], Seen]:
                 facts: dict[str, Any] = json.loads(text)
             except ValueError:
                 continue
-            return Seen(**facts | {"directory": Path(facts["directory"])})
+            return Seen(**facts | {"directory": Path(facts["directory"])}, on_amazon=on_amazon)
 
     return read

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.backends import BACKENDS
 from tests.conftest import Finished
-from tests.engine import BACKENDS
 
 SUITE = """
 import json, os

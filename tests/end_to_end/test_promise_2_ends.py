@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.backends import BACKENDS
 from tests.conftest import Finished, Run, Start
 
 from .conftest import Seen, wait_for_end
@@ -70,6 +71,8 @@ def test_killed_in_a_test(project, start_pytest: Start, told, pipe, signals, cod
 
 
 def test_killed_while_collecting(project, start_pytest, told, pipe, on_backend):
+    name = next(name for name, arguments in BACKENDS.items() if arguments == on_backend)
+    port = "None" if name == "emr" else "urlsplit(os.environ['AWS_ENDPOINT_URL']).port"
     (project / "conftest.py").write_text(
         "import os, json, boto3\n"
         "from pathlib import Path\n"
@@ -77,8 +80,8 @@ def test_killed_while_collecting(project, start_pytest, told, pipe, on_backend):
         "directory = Path(os.environ['ISOLATED_EMR_SESSION'].partition(':')[2])\n"
         "keeper = json.loads((directory / 'session.json').read_text())['keeper']['pid']\n"
         "facts = {'run_id': directory.name, 'directory': str(directory), 'pids': {'keeper': keeper},\n"
-        f"         'backend': {('docker' if len(on_backend) > 1 else 'local')!r},\n"
-        "         'port': urlsplit(os.environ['AWS_ENDPOINT_URL']).port}\n"
+        f"         'backend': {name!r},\n"
+        f"         'port': {port}}}\n"
         "def pytest_collection_modifyitems():\n"
         "    Path(os.environ['TELL_PIPE']).write_text(json.dumps(facts))\n"
         "    os.read(os.pipe()[0], 1)\n"

@@ -68,7 +68,7 @@ def check(before):
 """
 
 
-def test_the_users_account_is_out_of_sight_and_back_afterwards(project, tmp_path, run_pytest, on_backend):
+def test_the_users_account_is_out_of_sight_and_back_afterwards(project, tmp_path, run_pytest, on_machine):
     config, credentials = tmp_path / "config", tmp_path / "credentials"
     config.write_text(
         "[default]\nregion = eu-west-1\n[profile team]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = prod\n"
@@ -80,7 +80,7 @@ def test_the_users_account_is_out_of_sight_and_back_afterwards(project, tmp_path
     finished = run_pytest(
         "-p",
         "restored",
-        *on_backend,
+        *on_machine,
         "-s",
         AWS_ACCESS_KEY_ID="AKIAREALKEY000000000",
         AWS_SECRET_ACCESS_KEY="real",

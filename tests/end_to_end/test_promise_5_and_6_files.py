@@ -38,14 +38,14 @@ def test_a_relative_path_is_the_projects(spark):
 
 
 @pytest.mark.spark
-def test_the_project_stays_clean_and_failed_scratch_is_kept(project, tmp_path, home, run_pytest, on_backend):
+def test_the_project_stays_clean_and_failed_scratch_is_kept(project, tmp_path, home, run_pytest, on_machine):
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "file").write_text("mine")
     (project / "data.txt").write_text("a\nb\n")
     (project / "test_it.py").write_text(SUITE)
     before = sorted(project.rglob("*"))
-    finished = run_pytest(*on_backend, PRECIOUS=str(precious))
+    finished = run_pytest(*on_machine, PRECIOUS=str(precious))
     assert "1 failed, 5 passed" in finished.output, finished.output
     assert sorted(project.rglob("*")) == before
     assert (precious / "file").read_text() == "mine"

@@ -63,7 +63,7 @@ def test_collecting_starts_no_spark(project, home, run_pytest):
     (project / "conftest.py").write_text(
         "def pytest_sessionfinish(session):\n"
         "    run = session.config.pluginmanager.get_plugin('isolated_emr_run')\n"
-        "    print('STARTED', run._runtime.is_started)\n"
+        "    print('STARTED', run._spark.runtime.is_started)\n"
     )
     finished = run_pytest("--isolated-emr", "--collect-only", "-s")
     assert finished.code == 0

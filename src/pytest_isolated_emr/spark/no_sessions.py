@@ -42,6 +42,11 @@ class NoSessionsRuntime:
         self._patches.undo()
 
     @property
+    def is_remote(self) -> bool:
+        """No: there is none."""
+        return False
+
+    @property
     def is_started(self) -> bool:
         """Never."""
         return False

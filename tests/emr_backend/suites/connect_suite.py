@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import as_package
 import extra
@@ -14,8 +16,6 @@ from pyspark.sql import SparkSession
 from pyspark.sql.functions import col, udf
 from pyspark.sql.types import IntegerType, LongType
 from shop.prices import twice
-
-from pytest_isolated_emr.spark.connect import emr_token
 
 TEN_TIMES = col("id") * 10
 LEFT = {}
@@ -47,10 +47,10 @@ def test_the_first_session(spark_session, keeper):
     assert fields == {
         "properties": {
             "spark.connect.session.manager.defaultSessionTimeout": "24h",
-            "spark.sql.shuffle.partitions": "2",
+            "spark.connect.execute.reattachable.senderMaxStreamDuration": "1s",
         }
     }
-    assert spark_session.conf.get("spark.sql.shuffle.partitions") == "2"
+    assert not os.environ["SPARK_REMOTE"].startswith("sc://isolated-emr.invalid")
 
 
 def test_one_token_for_an_hour(spark, keeper):
@@ -80,7 +80,9 @@ def test_a_session_of_the_tests_own_is(keeper):
     session = Remote.builder.remote(
         f"sc://{host}/;x-aws-proxy-auth={answer['AuthToken']};authorization={own}"
     ).create()
-    assert session.conf.get("spark.sql.shuffle.partitions") != "2"
+    reattach = "spark.connect.execute.reattachable.senderMaxStreamDuration"
+    assert session.conf.get(reattach) != "1s"
+    assert SparkSession.builder.getOrCreate().conf.get(reattach) == "1s"
     session.stop()
     keeper.emr.terminate_session(ClusterId=keeper.cluster, SessionId=own)
 
@@ -278,13 +280,19 @@ def test_so_do_uploads(tokens_of_a_second, spark, runtime, tmp_path):
     assert spark.range(1).select(udf(five, "int")("id")).collect()[0][0] == 5
 
 
-def test_so_do_operations_that_outlast_theirs(tokens_of_a_second, spark, runtime, tmp_path):
-    from pyspark.sql.connect.proto.base_pb2_grpc import SparkConnectServiceStub  # noqa: F401
+def test_so_do_operations_that_outlast_theirs(tokens_of_a_second, spark, runtime, tmp_path, monkeypatch):
+    """The server ends the stream of results after a second, and the client comes back for the others."""
+    came_back = threading.Event()
+    stub = spark.client._stub
+    original = stub.ReattachExecute
 
-    token = runtime._access._token
+    def reattach(*args, **kwargs):
+        if time.time() > ends:
+            came_back.set()
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(stub, "ReattachExecute", reattach)
     go = str(tmp_path / "go")
-    kept = spark.client._builder.metadata()
-    first = dict(kept)["x-aws-proxy-auth"]
 
     def wait(_x):
         import os
@@ -294,17 +302,13 @@ def test_so_do_operations_that_outlast_theirs(tokens_of_a_second, spark, runtime
             time.sleep(0.02)
         return 1
 
-    frame = spark.range(1).select(udf(wait, "int")("id"))
-    from concurrent.futures import ThreadPoolExecutor
-
+    ends = float("inf")
     with ThreadPoolExecutor(1) as pool:
-        counted = pool.submit(lambda: frame.collect()[0][0])
-        until_the_token_ends(runtime)
-        # What PySpark holds while the operation runs is the token of each moment.
-        assert dict(kept)["x-aws-proxy-auth"] != first
+        counted = pool.submit(spark.range(1).select(udf(wait, "int")("id")).collect)
+        ends = time.time() + tokens_of_a_second.token_seconds
+        assert came_back.wait(120)
         open(go, "w").close()
-        assert counted.result(timeout=120) == 1
-    assert token._left() <= emr_token.RENEW_SECONDS
+        assert counted.result(timeout=120)[0][0] == 1
 
 
 def test_the_server_wants_other_settings(spark_session, keeper, runtime, notes):

@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.base import BackendContext
-from pytest_isolated_emr.backends.emr import lifetime, tags
+from pytest_isolated_emr.backends.emr import tags
 from pytest_isolated_emr.backends.emr.account import Account
 from pytest_isolated_emr.backends.emr.cluster import KIND, SessionCluster
 from pytest_isolated_emr.backends.emr.credentials_server import CredentialsServer
@@ -19,9 +19,9 @@ from pytest_isolated_emr.backends.emr.options import EmrOptions
 from pytest_isolated_emr.backends.emr.pace import Pace, Stop, Stopped
 from pytest_isolated_emr.backends.emr.place import Place
 from pytest_isolated_emr.backends.emr.preflight import check_bucket, check_cluster
-from pytest_isolated_emr.backends.emr.request import session_request
 from pytest_isolated_emr.backends.emr.session_policy import session_policy
 from pytest_isolated_emr.backends.emr.tags import SessionIdentity
+from pytest_isolated_emr.backends.emr.terms import ClusterTerms
 from pytest_isolated_emr.lifecycle.host import this_host
 
 #: So long an answer may take where the client wants to know what is being waited for, in seconds.
@@ -49,7 +49,9 @@ class AwsOfRun:
         self._launching: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
         self._failure: errors.IsolatedEmrError | None = None
-        self._waits_for = ""
+        self._saying = ""
+        self._ending: asyncio.Task[list[str]] | None = None
+        self._header: list[str] = []
         self._notes: list[str] = []
 
     # What every session has of it
@@ -68,7 +70,7 @@ class AwsOfRun:
             await asyncio.to_thread(self._credentials.current)
             self._server = CredentialsServer(self._credentials.current, account.id)
         else:
-            self._notes.append(_NO_ROLE)
+            self._header.append(_NO_ROLE)
         self._place = Place(
             account, self._context.journal, options, self._context.run_id, self._owner, self._pace
         )
@@ -89,22 +91,13 @@ class AwsOfRun:
     def describe(self) -> dict[str, Any]:
         """Return what a client needs to use it."""
         assert self._place is not None
-        identity = self._identity()
         return {
             "region": self.account.region,
             "bucket": self._options.bucket,
             "prefix": self._place.key("scratch"),
             "container_variables": self._server.variables() if self._server is not None else {},
-            "notes": self._notes,
-            "session_cluster": {
-                "owner": identity.owner,
-                "host": identity.host,
-                "expiry": identity.expiry.isoformat(),
-                "place": identity.place,
-                "idle_minutes": self._options.idle_minutes,
-                "most_minutes": self._options.most_minutes,
-                "log_uri": f"{identity.place}/logs/",
-            },
+            "notes": self._header,
+            "session_cluster": self._terms().to_message(),
         }
 
     async def ready(self) -> None:
@@ -129,6 +122,8 @@ class AwsOfRun:
             case "intend_cluster":
                 await self._intend_cluster(request["name"])
                 return {}
+            case "end_clusters":
+                return {"waits_for": await self._clusters_end()}
         return None
 
     def notes(self) -> list[str]:
@@ -137,22 +132,29 @@ class AwsOfRun:
 
     async def close(self) -> list[str]:
         """End the clusters, empty the prefix, and return what could not be removed."""
-        self.stop.set()
-        if self._launching is not None:
-            self._context.say("what is being asked of AWS")
-            await asyncio.wait([self._launching])
-        problems: list[str] = []
         try:
-            if self._place is not None:
-                problems = await self._end_clusters(self._place)
-                await self._end_renewing()
-                if not problems:
-                    problems = await asyncio.to_thread(self._place.give_back, self._context.say)
+            if self._place is None:
+                return []
+            problems = await self._end()
+            await self._end_renewing()
+            # Else what says whose they are has to stay.
+            return problems or await asyncio.to_thread(self._place.give_back, self._context.say)
         finally:
             await self._end_renewing()
             if self._server is not None:
                 self._server.close()
-        return problems
+
+    async def _clusters_end(self) -> str:
+        """End the clusters; return what that waits for, empty when they have ended, so that all of their logs are there."""
+        ending = self._end()
+        await asyncio.wait([ending], timeout=_PATIENCE)
+        return "" if ending.done() else self._saying
+
+    def _end(self) -> asyncio.Task[list[str]]:
+        """Begin to end all clusters, once."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end_clusters())
+        return self._ending
 
     # The lease
 
@@ -180,7 +182,7 @@ class AwsOfRun:
         self.stop.set()
         if self._cluster is not None and self._cluster.id is not None:
             # Nobody has any use for it now, and it costs.
-            await asyncio.to_thread(self._cluster.end, self._context.say)
+            self._end()
 
     async def _end_renewing(self) -> None:
         renewing, self._renewing = self._renewing, None
@@ -202,7 +204,7 @@ class AwsOfRun:
         done, _ = await asyncio.wait([self._launching], timeout=_PATIENCE)
         await self.ready()
         if not done:
-            return self._cluster.words() if self._cluster is not None else self._waits_for
+            return self._cluster.words() if self._cluster is not None else self._saying
         await self._launched()
         return ""
 
@@ -259,25 +261,16 @@ class AwsOfRun:
         await asyncio.to_thread(self._place.claim_slot, self.stop, self._say)
         self._say("the launch of the cluster")
         await asyncio.to_thread(self._place.upload_timer)
-        identity = self._identity()
-        request = session_request(
-            asked,
-            identity,
-            idle_seconds=self._options.idle_minutes * 60,
-            log_uri=f"{identity.place}/logs/",
-            timer=lifetime.bootstrap_action(
-                f"{identity.place}/{lifetime.KEY}", self._options.most_minutes * 60
-            ),
-        )
-        self._cluster = SessionCluster(self.account, self._context.journal, identity, self._pace, self.stop)
-        await asyncio.to_thread(self._cluster.launch, request)
+        terms = self._terms()
+        self._cluster = self._make_cluster(terms.identity)
+        await asyncio.to_thread(self._cluster.launch, terms.request(asked))
         await asyncio.to_thread(self._cluster.wait_until_ready)
 
     async def _intend_cluster(self, name: str) -> None:
         """Note a cluster that a test is about to make."""
         assert self._place is not None
         await self.ready()
-        if not name.startswith(tags.name_of(self._context.run_id)):
+        if tags.run_id_of(name) != self._context.run_id:
             raise errors.BadRequest(
                 f"A test's cluster cannot be named {name!r}.",
                 checked="names of a run's clusters begin with the run's",
@@ -287,23 +280,32 @@ class AwsOfRun:
             KIND, name, region=self.account.region, account=self.account.id, place=self._place.uri
         )
 
-    async def _end_clusters(self, place: Place) -> list[str]:
-        cluster = self._cluster or SessionCluster(
-            self.account, self._context.journal, self._identity(), self._pace, self.stop
-        )
-        problems, costs = await asyncio.to_thread(cluster.end, self._context.say)
+    async def _end_clusters(self) -> list[str]:
+        self.stop.set()
+        if self._launching is not None:
+            self._say("what is being asked of AWS")
+            await asyncio.wait([self._launching])
+        cluster = self._cluster or self._make_cluster(self._terms().identity)
+        problems, costs = await asyncio.to_thread(cluster.end, self._say)
         self._notes += costs
         return problems
 
-    def _identity(self) -> SessionIdentity:
+    def _make_cluster(self, identity: SessionIdentity) -> SessionCluster:
+        return SessionCluster(self.account, self._context.journal, identity, self._pace, self.stop)
+
+    def _terms(self) -> ClusterTerms:
+        """Return what a cluster that is launched now has of the session."""
         assert self._place is not None
-        return SessionIdentity(
+        options = self._options
+        identity = SessionIdentity(
             run_id=self._context.run_id,
             owner=self._owner,
             host=this_host().name,
-            expiry=tags.expiry_after(self.account.now(), timedelta(minutes=self._options.most_minutes)),
+            expiry=tags.expiry_after(self.account.now(), timedelta(minutes=options.most_minutes)),
             place=self._place.uri,
         )
+        return ClusterTerms(identity, options.idle_minutes, options.most_minutes, f"{identity.place}/logs/")
 
     def _say(self, text: str) -> None:
-        self._waits_for = text
+        self._saying = text
+        self._context.say(text)

@@ -41,15 +41,13 @@ class ClustersOfRun:
 
         :raises IsolatedEmrError: AWS refused it, or did not answer.
         """
-        name = tags.name_of(self._run_id)
         with aws_errors("listing clusters (elasticmapreduce:ListClusters)"):
             pages = self._account.client("emr").get_paginator("list_clusters")
             named = [
                 str(found["Id"])
                 for page in pages.paginate(ClusterStates=_NOT_ENDED)
                 for found in page["Clusters"]
-                # A test's own have more words behind it.
-                if found["Name"] == name or found["Name"].startswith(f"{name} ")
+                if tags.run_id_of(found["Name"]) == self._run_id
             ]
         confirmed, doubtful = [], []
         for cluster_id in named:

@@ -34,7 +34,6 @@ from pytest_isolated_emr.backends.emr.termination import ENDED, terminate
 from pytest_isolated_emr.lifecycle.run_id import is_run_id
 
 _NOT_ENDED = ["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING"]
-_NAME = tags.name_of("")
 
 
 @dataclass(frozen=True)
@@ -152,24 +151,23 @@ class _Sweep:
         return {name for name in found if is_run_id(name)}
 
     def _clusters(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the clusters of this scratch's runs by their run ids."""
+        """Return the clusters of this scratch's runs by their run ids: the runs' own, and those of their tests."""
         emr = self._account.client("emr")
         with aws_errors("listing clusters (elasticmapreduce:ListClusters)"):
             named = [
-                cluster
+                (run_id, str(cluster["Id"]))
                 for page in emr.get_paginator("list_clusters").paginate(ClusterStates=_NOT_ENDED)
                 for cluster in page["Clusters"]
-                if cluster["Name"].startswith(_NAME) and is_run_id(cluster["Name"].removeprefix(_NAME))
+                if (run_id := tags.run_id_of(cluster["Name"]))
             ]
         found: dict[str, list[dict[str, Any]]] = {}
-        for summary in named:
-            run_id = summary["Name"].removeprefix(_NAME)
+        for run_id, cluster_id in named:
             try:
-                cluster, _ = self._describe(summary["Id"])
+                cluster, _ = self._describe(cluster_id)
             except errors.AwsRefused as error:
                 # The keeper's rights are for clusters with a run's tag: who has only the name is no reason to leave the rest.
                 self._report.reported.append(
-                    Orphan(run_id, str(summary["Id"]), f"it may not be looked at: {error.checked}")
+                    Orphan(run_id, cluster_id, f"it may not be looked at: {error.checked}")
                 )
                 continue
             told = tags.values_of(cluster.get("Tags", ()))

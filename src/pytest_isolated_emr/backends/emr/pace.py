@@ -24,6 +24,8 @@ class Pace:
     :param start: how long a cluster may take until it waits for work.
     :param end: how long a cluster may take until it has ended.
     :param session: how long a Spark Connect session may take until it answers.
+    :param logs: how long a log of a step may take until it is on S3, where EMR puts it every 5 minutes.
+    :param reports: how long the reports of failed tests may wait for logs, all those of a process together.
     """
 
     poll: float = 1.0
@@ -34,6 +36,8 @@ class Pace:
     start: float = 1800.0
     end: float = 1200.0
     session: float = 300.0
+    logs: float = 360.0
+    reports: float = 900.0
 
     @classmethod
     def of_environment(cls, environ: Mapping[str, str] = os.environ) -> Pace:

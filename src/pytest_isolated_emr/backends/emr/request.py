@@ -8,14 +8,23 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.backends.emr.tags import SessionIdentity
+from pytest_isolated_emr.backends.emr.tags import SessionIdentity, name_of
 from pytest_isolated_emr.emr.releases import has_sessions
-from pytest_isolated_emr.emr_settings import MOST_BOOTSTRAP_ACTIONS, MOST_TAGS, SPARK, EmrSettings
+from pytest_isolated_emr.emr_settings import (
+    DEFAULT_INSTANCE_TYPE,
+    MOST_BOOTSTRAP_ACTIONS,
+    MOST_TAGS,
+    SPARK,
+    EmrSettings,
+)
 
 #: All tags of ours start with it.
 _OUR_TAGS = "isolated-emr-"
 #: In seconds: https://docs.aws.amazon.com/emr/latest/APIReference/API_AutoTerminationPolicy.html
 _LEAST_IDLE, _MOST_IDLE = 60, 604_800
+#: Three ways to say which instances there are, of which RunJobFlow takes one.
+_SHORT_FORM = ("MasterInstanceType", "SlaveInstanceType", "InstanceCount")
+_WAYS = (("InstanceGroups",), ("InstanceFleets",), _SHORT_FORM)
 _LISTS = ("AdditionalMasterSecurityGroups", "AdditionalSlaveSecurityGroups")
 
 
@@ -72,6 +81,50 @@ def _groups(settings: EmrSettings) -> list[dict[str, Any]]:
     ]
 
 
+def overlaid(request: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Return a request with what a test asks for in the place of what the user asked for.
+
+    Instances and tags are laid over each other one by one; of everything else the test's is all.
+
+    :param request: what the user asked for; it stays as it is.
+    :param over: the test's arguments of RunJobFlow.
+    """
+    merged = {**request, **over}
+    if "Instances" in over:
+        merged["Instances"] = _overlaid_instances(request.get("Instances") or {}, over["Instances"])
+    if "Tags" in over:
+        tags = [*(request.get("Tags") or ()), *over["Tags"]]
+        merged["Tags"] = list({tag.get("Key"): tag for tag in tags}.values())
+    return merged
+
+
+def _overlaid_instances(instances: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(instances)
+    if any(name in over for way in _WAYS for name in way):
+        for name in (name for way in _WAYS for name in way):
+            merged.pop(name, None)
+    if {"Ec2SubnetId", "Ec2SubnetIds"} & set(over):
+        merged.pop("Ec2SubnetId", None)
+        merged.pop("Ec2SubnetIds", None)
+    if set(_SHORT_FORM) & set(over):
+        merged |= _short_form(instances, over)
+    merged |= over
+    if "InstanceFleets" in merged and "Ec2SubnetId" in merged:
+        # That is for groups: https://docs.aws.amazon.com/emr/latest/APIReference/API_JobFlowInstancesConfig.html
+        merged["Ec2SubnetIds"] = [merged.pop("Ec2SubnetId")]
+    return merged
+
+
+def _short_form(instances: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Return what RunJobFlow needs beside the part of the short form that a test says."""
+    groups = instances.get("InstanceGroups") or ()
+    types = [group["InstanceType"] for group in groups if group.get("InstanceRole") == "MASTER"]
+    master = over.get("MasterInstanceType") or next(iter(types), DEFAULT_INSTANCE_TYPE)
+    count = over.get("InstanceCount", 1)
+    others = {"SlaveInstanceType": master} if count > 1 else {}
+    return {"MasterInstanceType": master, "InstanceCount": count, **others}
+
+
 def session_request(
     request: dict[str, Any],
     identity: SessionIdentity,
@@ -79,6 +132,7 @@ def session_request(
     idle_seconds: int,
     log_uri: str,
     timer: dict[str, Any],
+    which: str = "",
 ) -> dict[str, Any]:
     """Return a request with what is the session's own in it, whatever a hook did to it. It may be its own result, too.
 
@@ -87,10 +141,11 @@ def session_request(
     :param idle_seconds: the longest time without work after which AWS ends the cluster; a shorter one of the user's stays.
     :param log_uri: where logs go if the user says nothing.
     :param timer: the bootstrap action that ends the cluster at its longest time.
+    :param which: which of the session's clusters it is, see :func:`tags.name_of`.
     :raises ClusterRefused: with the session's own there are more tags or bootstrap actions than AWS takes.
     """
     own: dict[str, Any] = {
-        "Name": identity.cluster_name,
+        "Name": name_of(identity.run_id, which),
         "Tags": _tags(request, identity),
         "Applications": _applications(request),
         "BootstrapActions": _bootstrap_actions(request, timer),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from pytest_isolated_emr.lifecycle.run_id import is_run_id
+
 RUN_ID = "isolated-emr-run-id"
 OWNER = "isolated-emr-owner"
 HOST = "isolated-emr-host"
@@ -14,6 +16,9 @@ EXPIRY = "isolated-emr-expiry"
 #: Where the session's lease is, as ``s3://bucket/prefix/run id``.
 PLACE = "isolated-emr-place"
 
+_OURS = "isolated-emr"
+#: https://docs.aws.amazon.com/emr/latest/APIReference/API_RunJobFlow.html
+_LONGEST_NAME = 256
 #: A cluster takes its time to start and to end, which its timer does not count.
 _MARGIN = timedelta(minutes=15)
 
@@ -61,12 +66,23 @@ def expiry_after(now: datetime, lifetime: timedelta) -> datetime:
     return now + lifetime + _MARGIN
 
 
-def name_of(run_id: str) -> str:
-    """Return the name of a session's cluster.
+def name_of(run_id: str, which: str = "") -> str:
+    """Return the name of a session's cluster, by which ListClusters finds it.
 
     :param run_id: the session's.
+    :param which: which of the session's clusters; empty for its own.
     """
-    return f"isolated-emr {run_id}"
+    return f"{_OURS} {run_id} {which}".rstrip()[:_LONGEST_NAME]
+
+
+def run_id_of(name: str) -> str | None:
+    """Return the session that a cluster says by its name that it is of; None for one of somebody else's.
+
+    :param name: as ListClusters has it.
+    """
+    ours, _, rest = name.partition(" ")
+    run_id = rest.partition(" ")[0]
+    return run_id if ours == _OURS and is_run_id(run_id) else None
 
 
 def values_of(tags: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -35,6 +35,7 @@ class EmrAccess:
     :param defaults: more settings that the suite's own win over.
     :param python_path: the directories in which this process looks for modules of the suite.
     :param note: takes what the user should read in the summary.
+    :param wait_for_cluster: has the cluster started, and waits for it.
     """
 
     not_there = NotThere(
@@ -49,18 +50,22 @@ class EmrAccess:
         defaults: Callable[[], Mapping[str, str]],
         python_path: Callable[[], Sequence[Path]],
         note: Callable[[str], None],
+        wait_for_cluster: Callable[[], None],
     ) -> None:
         self._client = client
         self._defaults = defaults
         self._python_path = python_path
         self._note = note
+        self._wait_for_cluster = wait_for_cluster
         self._token: EmrToken | None = None
 
     def start(self, options: Mapping[str, str]) -> None:
         """Have the keeper start a session on the cluster, once that is ready, and go on meanwhile.
 
         :param options: settings that only a new server takes, in addition to the defaults.
+        :raises IsolatedEmrError: there can be no cluster.
         """
+        self._wait_for_cluster()
         wanted = properties.merged({**DEFAULTS, **self._defaults()}, options)
         self._client.request("start_spark", properties=wanted)
 

@@ -1,0 +1,77 @@
+"""Launching a cluster once: RunJobFlow knows no token by which a request that is sent again would be the same one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pytest_isolated_emr import errors
+from pytest_isolated_emr.backends.emr import cures
+from pytest_isolated_emr.backends.emr.account import aws_errors, is_without_effect
+from pytest_isolated_emr.backends.emr.pace import Pace
+
+
+def launch(emr: Any, request: dict[str, Any], pace: Pace, wait: Callable[[float], None] = time.sleep) -> str:
+    """Launch a cluster, and return its id. Where the answer is lost, the cluster is looked for by its name.
+
+    :param emr: a client that sends a request once and not again by itself.
+    :param request: RunJobFlow's, of a name that no other cluster has.
+    :param pace: how often to ask, and how long ListClusters may not know of a cluster.
+    :param wait: waits for so many seconds.
+    :raises ClusterRefused: AWS does not take it.
+    :raises LaunchUncertain: the answer is lost, and there is no such cluster, or none yet.
+    :raises IsolatedEmrError: AWS cannot be asked.
+    """
+    waited, pause = 0.0, pace.poll
+    while True:
+        try:
+            with aws_errors("launching a cluster (elasticmapreduce:RunJobFlow)"):
+                return str(emr.run_job_flow(**request)["JobFlowId"])
+        except errors.AwsRefused as error:
+            cause = error.__cause__
+            if isinstance(cause, ClientError):
+                raise cures.refused(cause) from cause
+            raise
+        except errors.AwsUnreachable as error:
+            cause = error.__cause__
+            if not (isinstance(cause, BotoCoreError | ClientError) and is_without_effect(cause)):
+                return _lost(emr, request["Name"], error, pace, wait)
+            # Throttled: it may be sent again.
+            if waited >= pace.settle:
+                raise
+        wait(pause)
+        waited += pause
+        pause = min(pause * 2, pace.longest_poll)
+
+
+def _lost(
+    emr: Any, name: str, error: errors.AwsUnreachable, pace: Pace, wait: Callable[[float], None]
+) -> str:
+    waited, pause = 0.0, pace.poll
+    said = error.checked
+    # It was made just now, whatever time it is here.
+    since = datetime.now(timezone.utc) - timedelta(days=1)
+    while True:
+        try:
+            with aws_errors("looking for the cluster by its name (elasticmapreduce:ListClusters)"):
+                pages = emr.get_paginator("list_clusters").paginate(CreatedAfter=since)
+                found = [
+                    str(each["Id"]) for page in pages for each in page["Clusters"] if each["Name"] == name
+                ]
+        except errors.AwsUnreachable as again:
+            found, said = [], again.checked
+        if found:
+            return found[0]
+        if waited >= pace.settle:
+            raise errors.LaunchUncertain(
+                "The answer to RunJobFlow was lost.",
+                checked=f"{said}; ListClusters knows no cluster {name!r} after {waited:.0f} seconds",
+                cure="Should it come up late, the session's end or `isolated-emr sweep --scratch` ends it.",
+            ) from error
+        wait(pause)
+        waited += pause
+        pause = min(pause * 2, pace.longest_poll)
