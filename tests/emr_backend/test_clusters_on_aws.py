@@ -20,7 +20,6 @@ from tests.emr_backend.s3_endpoint import Scratch
 from tests.emr_backend.session_on_aws import SessionOnAws
 
 QUICK = Pace(poll=0.05, longest_poll=0.2, settle=5)
-ENDED = {"TERMINATING", "TERMINATED", "TERMINATED_WITH_ERRORS"}
 #: A second way of saying which instances there are.
 FLEETS = {
     "InstanceFleets": [
@@ -38,6 +37,15 @@ def aws(scratch: Scratch, tmp_path: Path) -> Iterator[SessionOnAws]:
     session = SessionOnAws(scratch, tmp_path)
     yield session
     session.end()
+
+
+def assert_all_end(aws: SessionOnAws) -> None:
+    """What is terminated ends in its own time."""
+    deadline = time.monotonic() + 120
+    while not set(states := aws.named().values()) <= {"TERMINATED", "TERMINATED_WITH_ERRORS"}:
+        assert time.monotonic() < deadline, states
+        time.sleep(0.05)
+    assert len(states) == 1
 
 
 def put_script(aws: SessionOnAws, text: str) -> str:
@@ -211,7 +219,7 @@ def test_a_cluster_of_a_test(aws: SessionOnAws):
     assert described["Configurations"] == configurations
     assert clusters.run_step(cluster, "echo", "x").stdout == "x\n"
     clusters.terminate(cluster)
-    assert aws.describe(cluster)["Status"]["State"] in ENDED
+    assert_all_end(aws)
 
 
 def test_clusters_have_names_of_their_own(aws: SessionOnAws):
@@ -246,7 +254,7 @@ def test_a_cluster_that_is_not_ready_in_time(aws: SessionOnAws):
     with pytest.raises(errors.ClusterFailed, match="was not ready in time") as failed:
         clusters.make_cluster(BootstrapActions=[action(aws, "sleep 600")])
     assert "it is BOOTSTRAPPING after 3 seconds" in failed.value.checked
-    assert set(aws.named().values()) <= ENDED
+    assert_all_end(aws)
     assert f"the cluster {aws.made[0]} ({aws.intended[0]}) is BOOTSTRAPPING" in said[-1]
 
 
@@ -256,9 +264,7 @@ def test_one_that_is_given_up_while_it_starts_is_ended(aws: SessionOnAws):
 
     with pytest.raises(KeyboardInterrupt):
         aws.clusters(pace=QUICK, pause=give_up).make_cluster(BootstrapActions=[action(aws, "sleep 600")])
-    states = aws.named().values()
-    assert len(states) == 1
-    assert set(states) <= ENDED
+    assert_all_end(aws)
 
 
 def test_a_cluster_that_aws_does_not_take(aws: SessionOnAws):

@@ -383,6 +383,11 @@ REASONS = [
     ),
     (
         "BOOTSTRAP_FAILURE",
+        "Master instance (i-96c21a39) failed attempting to download bootstrap action 1 file from S3",
+        "the run's own timer",
+    ),
+    (
+        "BOOTSTRAP_FAILURE",
         "On the master instance (i-96c21a39), bootstrap action 12 timed out executing",
         "bootstrap-actions/NUMBER/",
     ),

@@ -46,8 +46,10 @@ class AwsOfRun:
         self._server: CredentialsServer | None = None
         self._place: Place | None = None
         self._cluster: SessionCluster | None = None
+        self._admission: asyncio.Task[None] | None = None
         self._launching: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
+        self._has_intended = False
         self._failure: errors.IsolatedEmrError | None = None
         self._saying = ""
         self._ending: asyncio.Task[list[str]] | None = None
@@ -180,7 +182,7 @@ class AwsOfRun:
             cure="Run again. A machine that slept or was cut off from AWS for long loses its lease.",
         )
         self.stop.set()
-        if self._cluster is not None and self._cluster.id is not None:
+        if self._has_intended or (self._cluster is not None and self._cluster.id is not None):
             # Nobody has any use for it now, and it costs.
             self._end()
 
@@ -254,20 +256,31 @@ class AwsOfRun:
             self._launching.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _launch(self, asked: dict[str, Any]) -> None:
-        assert self._place is not None
         self._say("whether AWS has what the cluster needs")
         for note in await asyncio.to_thread(check_cluster, self.account, asked):
             self._notes.append(note)
-        await asyncio.to_thread(self._place.claim_slot, self.stop, self._say)
+        await self._admitted()
         self._say("the launch of the cluster")
-        await asyncio.to_thread(self._place.upload_timer)
         terms = self._terms()
         self._cluster = self._make_cluster(terms.identity)
         await asyncio.to_thread(self._cluster.launch, terms.request(asked))
         await asyncio.to_thread(self._cluster.wait_until_ready)
 
+    async def _admitted(self) -> None:
+        """Wait until the session may have clusters, its own and those of tests, and has what each of them needs."""
+        if self._admission is None:
+            self._admission = asyncio.create_task(self._admit())
+            # Who asked for it may be gone.
+            self._admission.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(self._admission)
+
+    async def _admit(self) -> None:
+        assert self._place is not None
+        await asyncio.to_thread(self._place.claim_slot, self.stop, self._say)
+        await asyncio.to_thread(self._place.upload_timer)
+
     async def _intend_cluster(self, name: str) -> None:
-        """Note a cluster that a test is about to make."""
+        """Note a cluster that a test is about to make. The session may have none of its own."""
         assert self._place is not None
         await self.ready()
         if tags.run_id_of(name) != self._context.run_id:
@@ -276,15 +289,25 @@ class AwsOfRun:
                 checked="names of a run's clusters begin with the run's",
                 cure="Report this: the plugin gives them their names.",
             )
+        try:
+            await self._admitted()
+        except Stopped:
+            await self.ready()
+            raise errors.ClusterNotReady(
+                "The session ends before a test's cluster starts.",
+                checked="the session was told to end",
+                cure="Run again.",
+            ) from None
+        self._has_intended = True
         self._context.journal.intend(
             KIND, name, region=self.account.region, account=self.account.id, place=self._place.uri
         )
 
     async def _end_clusters(self) -> list[str]:
         self.stop.set()
-        if self._launching is not None:
+        if begun := [task for task in (self._admission, self._launching) if task is not None]:
             self._say("what is being asked of AWS")
-            await asyncio.wait([self._launching])
+            await asyncio.wait(begun)
         cluster = self._cluster or self._make_cluster(self._terms().identity)
         problems, costs = await asyncio.to_thread(cluster.end, self._say)
         self._notes += costs

@@ -76,7 +76,7 @@ _CURES = (
         "Choose a release that the region has (--isolated-emr-release).",
     ),
     (
-        r"bootstrap action 1 (?:returned|timed)",
+        r"bootstrap action 1 (?:returned|timed|file)",
         "The first bootstrap action is the run's own timer, which comes from the run's prefix: let the instance profile read the scratch. "
         "Its output is under the log URI in node/INSTANCE/bootstrap-actions/1/.",
     ),
