@@ -101,6 +101,20 @@ def test_removed_with_its_versions(lease: Lease, scratch: Scratch, count: int):
     assert scratch.everything() == [(f"{KEY}.copy", "Versions")]
 
 
+def test_removed_with_its_versions_though_nobody_heard_of_it(lease: Lease, scratch: Scratch, server: Server):
+    """Whatever deletion is the last that S3 answers, the next removal goes on with it."""
+    scratch.version_all()
+    lease.take()
+    lease.renew()
+    lease.renew()
+    for _ in range(3):
+        server.lose_answers("DeleteObject", ATTEMPTS)
+        with pytest.raises(errors.AwsUnreachable):
+            lease.remove()
+    assert scratch.everything() == []
+    lease.remove()
+
+
 def test_renewal_after_it_was_deleted(lease: Lease, scratch: Scratch):
     lease.take()
     scratch.s3.delete_object(Bucket=scratch.bucket, Key=KEY)

@@ -61,10 +61,15 @@ def sweep_scratch(scratch: tuple[str, str], *, region: str | None, delete: bool,
     """
     from pytest_isolated_emr.backends.emr import orphans
     from pytest_isolated_emr.backends.emr.account import Account
+    from pytest_isolated_emr.backends.emr.pace import Pace
 
     account = Account.connect(region or default_region(os.environ))
     report = orphans.sweep(
-        account, *scratch, delete=delete, say=lambda text: click.echo(f"isolated-emr: {text}", err=True)
+        account,
+        *scratch,
+        delete=delete,
+        pace=Pace.of_environment(),
+        say=lambda text: click.echo(f"isolated-emr: {text}", err=True),
     )
     if as_json:
         click.echo(json.dumps(asdict(report), indent=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,9 @@ _NO_CREDENTIALS = (
     SSOError,
 )
 _NO_ANSWER = (ConnectionError, HTTPClientError)
+#: How services say that a request was signed at another time: by "Signature expired: 20261124T000000Z is now earlier than …",
+#: by "Signature not yet current: …" (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html).
+_OTHER_TIME = re.compile("Signature (?:expired|not yet current):")
 
 #: Each attempt of a call is given up after this long, in seconds; botocore tries again.
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
@@ -216,6 +220,12 @@ def _of_answer(doing: str, error: ClientError) -> errors.IsolatedEmrError:
     code = code_of(error)
     words = error.response.get("Error", {}).get("Message") or "no more words"
     checked = f"{doing}: AWS says to {error.operation_name}: {code}: {words}"
+    if code == "RequestTimeTooSkewed" or _OTHER_TIME.search(words):
+        return errors.CredentialsUnusable(
+            "This machine's clock is too far from AWS's.",
+            checked=f"{checked}; it is {datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC here",
+            cure="Set the clock (`timedatectl set-ntp true`, say; a virtual machine's after sleep), and run again.",
+        )
     if code in _OF_CREDENTIALS:
         return errors.CredentialsUnusable(
             "AWS does not take these credentials, or no more.",

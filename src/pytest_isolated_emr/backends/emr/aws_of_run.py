@@ -120,7 +120,11 @@ class AwsOfRun:
                 await self._start_cluster(request["request"])
                 return {}
             case "cluster_id":
-                return {"cluster_id": await self.cluster_id()}
+                cluster_id = await self.cluster_id()
+                with contextlib.suppress(errors.AwsUnreachable):
+                    # A silence of AWS's says nothing of the cluster.
+                    await self.check_cluster()
+                return {"cluster_id": cluster_id}
             case "intend_cluster":
                 await self._intend_cluster(request["name"])
                 return {}

@@ -131,12 +131,14 @@ class LeaseState:
     :param body: what it says; None if that is damaged.
     :param age: since the last write, by S3's clock; None if S3's answer does not say.
     :param etag: of what was read.
+    :param version: of what was read; empty in a bucket that has no versions, and ``null`` where it has had none.
     """
 
     key: str
     body: LeaseBody | None
     age: timedelta | None
     etag: str
+    version: str = ""
 
     @property
     def is_dated(self) -> bool:
@@ -172,7 +174,7 @@ def read_lease(account: Account, bucket: str, key: str) -> LeaseState | None:
         body = LeaseBody.from_bytes(stored) if len(stored) <= _LARGEST else None
     except ValueError:
         body = None
-    return LeaseState(key, body, _age(answer), str(answer["ETag"]))
+    return LeaseState(key, body, _age(answer), str(answer["ETag"]), str(answer.get("VersionId") or ""))
 
 
 def _age(answer: dict[str, Any]) -> timedelta | None:
@@ -330,6 +332,18 @@ def remove_lease(account: Account, bucket: str, state: LeaseState) -> bool:
     :raises IsolatedEmrError: AWS refused it, or did not answer.
     """
     s3 = account.client("s3")
+    if state.version in ("", "null"):
+        return _remove_current(account, s3, bucket, state)
+    # Without the older ones no marker is needed to hide them. So whatever gets lost on the way, it can be done again.
+    _remove_versions(s3, bucket, state.key, lambda version: not version["IsLatest"])
+    with aws_errors(f"deleting the lease s3://{bucket}/{state.key} (s3:DeleteObjectVersion)"):
+        # Nobody else's: a lease that was written again is another version.
+        s3.delete_object(Bucket=bucket, Key=state.key, VersionId=state.version)
+    return read_lease(account, bucket, state.key) is None
+
+
+def _remove_current(account: Account, s3: Any, bucket: str, state: LeaseState) -> bool:
+    """Delete a lease that has no version of its own, and what was there before the bucket had none any more."""
     with aws_errors(f"deleting the lease s3://{bucket}/{state.key} (s3:DeleteObject)"):
         try:
             answer = s3.delete_object(Bucket=bucket, Key=state.key, IfMatch=state.etag)
@@ -340,26 +354,28 @@ def remove_lease(account: Account, bucket: str, state: LeaseState) -> bool:
             return read_lease(account, bucket, state.key) is None
     # Without versions S3 names none.
     if marker := answer.get("VersionId"):
-        _remove_older(s3, bucket, state.key, marker)
+        _remove_versions(
+            s3, bucket, state.key, lambda version: not version["IsLatest"] and version["VersionId"] != marker
+        )
+        with aws_errors(f"deleting the marker of s3://{bucket}/{state.key} (s3:DeleteObjectVersion)"):
+            # The last, as without it an older version would be a lease again.
+            s3.delete_object(Bucket=bucket, Key=state.key, VersionId=marker)
     return True
 
 
-def _remove_older(s3: Any, bucket: str, key: str, marker: str) -> None:
-    """Delete the versions of a lease that are not its latest, and after them the marker that its deletion left.
-
-    None of these is anybody's lease. The marker goes last, as without it an older version would be one again.
-    """
+def _remove_versions(s3: Any, bucket: str, key: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
+    """Delete versions and markers of a lease that are not its latest: none of these is anybody's lease."""
     with aws_errors(f"listing the versions of s3://{bucket}/{key} (s3:ListBucketVersions)"):
         pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key)
-        older = [
+        versions = [
             version["VersionId"]
             for page in pages
             for kind in ("Versions", "DeleteMarkers")
             for version in page.get(kind, ())
-            if version["Key"] == key and not version["IsLatest"] and version["VersionId"] != marker
+            if version["Key"] == key and wanted(version)
         ]
     with aws_errors(f"deleting versions of s3://{bucket}/{key} (s3:DeleteObjectVersion)"):
-        for version in [*older, marker]:
+        for version in versions:
             s3.delete_object(Bucket=bucket, Key=key, VersionId=version)
 
 

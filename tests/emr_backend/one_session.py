@@ -1,0 +1,126 @@
+"""One session on the emr backend as pytest's process drives it, without pytest: ``python -m tests.emr_backend.one_session``.
+
+Its standard input has the order as a line of JSON, and another line for each pause that the order asks for. What the user
+is told goes to the standard output, a line of JSON each.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pytest_isolated_emr import errors
+from pytest_isolated_emr.backend_options import backend_options
+from pytest_isolated_emr.backends.emr.request import cluster_request
+from pytest_isolated_emr.emr.releases import has_sessions
+from pytest_isolated_emr.emr_settings import EmrSettings
+from pytest_isolated_emr.keeper.client import KeeperClient
+from pytest_isolated_emr.session import Session
+from pytest_isolated_emr.settings import Settings
+
+RELEASE = "emr-7.10.0"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the session is to do.
+
+    :param region: where.
+    :param bucket: of the scratch.
+    :param prefix: of the scratch.
+    :param bootstrap_action: a script that the cluster runs after its own; empty for none.
+    :param work_seconds: how long tests use the cluster, once that is ready.
+    :param pauses: whether it waits for a line once the cluster is ready.
+    :param gives_up: whether it ends without waiting for the cluster.
+    """
+
+    region: str
+    bucket: str
+    prefix: str
+    bootstrap_action: str = ""
+    work_seconds: float = 0.3
+    pauses: bool = False
+    gives_up: bool = False
+
+    def to_line(self) -> str:
+        """Return it as the process reads it."""
+        return json.dumps(asdict(self)) + "\n"
+
+
+def main() -> None:
+    """Do what the first line of the standard input says."""
+    order = Order(**json.loads(sys.stdin.readline()))
+    settings = Settings(
+        backend="emr",
+        region=order.region,
+        release=RELEASE,
+        emr=EmrSettings(
+            order.bucket,
+            order.prefix,
+            bootstrap_actions=(_action(order.bootstrap_action),) if order.bootstrap_action else (),
+        ),
+    )
+    keeper = Session.launch_keeper(settings.backend)
+    with _telling("open") as is_open:
+        session = Session.start(settings, sys.argv, keeper, backend_options(settings, "4.0.0"))
+        _say("opened", run_id=session.run_id)
+        is_open.append(True)
+    if not is_open:
+        return
+    with _telling("work"):
+        _use_cluster(session.client, settings, order)
+    with _telling("close"):
+        _close(session.client)
+    session.client.close()
+    _say("closed")
+
+
+def _use_cluster(client: KeeperClient, settings: Settings, order: Order) -> None:
+    assert settings.emr is not None
+    client.request("start_cluster", request=cluster_request(settings.emr, RELEASE, has_sessions(RELEASE)))
+    if order.gives_up:
+        return
+    while client.request("waits_for")["waits_for"]:
+        continue
+    _say("ready", cluster_id=client.request("cluster_id")["cluster_id"])
+    if order.pauses:
+        sys.stdin.readline()
+    end = time.monotonic() + order.work_seconds
+    while time.monotonic() < end:
+        client.request("cluster_id")
+        time.sleep(0.05)
+    _say("worked")
+
+
+def _close(client: KeeperClient) -> None:
+    while "problems" not in (reply := client.request("close")):
+        continue
+    for problem in reply["problems"]:
+        _say("problem", what=problem)
+    for note in reply.get("notes", ()):
+        _say("note", what=note)
+
+
+@contextmanager
+def _telling(during: str) -> Iterator[list[bool]]:
+    try:
+        yield []
+    except errors.IsolatedEmrError as error:
+        _say("error", during=during, **error.to_message())
+
+
+def _action(script: str) -> dict[str, Any]:
+    return {"Name": "of the user's", "ScriptBootstrapAction": {"Path": script, "Args": []}}
+
+
+def _say(event: str, **facts: Any) -> None:
+    print(json.dumps({"event": event, **facts}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
