@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ import boto3
 import psutil
 
 from pytest_isolated_emr.backends.emr.pace import PACE_VARIABLE
+from pytest_isolated_emr.lifecycle.session_directory import NEW_PREFIX
 from tests.emr_backend.answers import Aged, Change
 from tests.emr_backend.auditor import Audit, Auditor
 from tests.emr_backend.aws_proxy import AwsProxy
@@ -149,6 +151,7 @@ class Runner:
             work_seconds=case.work_seconds,
             pauses=case.ended_by_somebody or case.client_dies == "ready",
             gives_up=case.gives_up,
+            makes_cluster=case.makes_cluster,
         )
 
     def _environ(self, home: Path, url: str, case: Case) -> dict[str, str]:
@@ -347,7 +350,8 @@ def _judge(result: Result, home: Path) -> None:
     violations += [f"left after the sweep: {thing}" for thing in after.leaked]
     violations += [f"changed outside of the run: {thing}" for thing in after.changed]
     violations += [f"not the session's to end: {thing}" for thing in after.wrongly_ended]
-    left = [path.name for path in (home / "sessions").glob("*")]
+    # One that has no name yet may be about to get it, for all that a sweep knows, and is left alone for a while.
+    left = [path.name for path in (home / "sessions").glob("*") if not path.name.startswith(NEW_PREFIX)]
     violations += [f"left on this machine after the sweep: {name}" for name in left]
     events = [event["event"] for event in result.told]
     if "crash" in events:
@@ -357,7 +361,9 @@ def _judge(result: Result, home: Path) -> None:
         if before.leaked and not case.rules and not case.changes:
             violations.append(f"left by a keeper that outlived pytest: {before.leaked}")
         return
-    did_its_work = "worked" in events or case.gives_up
+    if case.expects and not any(re.search(case.expects, sentence) for sentence in result.sentences):
+        violations.append(f"the user was not told {case.expects!r}")
+    did_its_work = "worked" in events and not (case.ended_by_somebody and case.work_seconds)
     if not (did_its_work and not before.leaked) and not result.sentences:
         violations.append(f"the user was told nothing; left: {before.leaked}")
     killed = case.kills_keeper and any(event.get("code") in ("IE201", "IE202") for event in result.told)

@@ -30,8 +30,8 @@ OPERATIONS = (
     "DeleteObject",
     "DeleteObjects",
 )
-#: So many lines a session's journal has at least, when nothing goes wrong.
-JOURNAL_LINES = 16
+#: So many lines a session's journal has when nothing goes wrong.
+JOURNAL_LINES = 19
 MOMENTS = ("before", "after")
 
 _AROUND = (
@@ -41,6 +41,7 @@ _AROUND = (
     Fault.DROPPED_BEFORE,
     Fault.DROPPED_AFTER,
 )
+_BUT_LAUNCHES = tuple(operation for operation in OPERATIONS if operation != "RunJobFlow")
 LAGS = "ListClusters lags by 0.6 s"
 LAGS_BY_ANSWERS = "ListClusters lags by 2 answers"
 TAGS_LATE = "tags come after 3 answers"
@@ -73,7 +74,9 @@ class Case:
     :param versioned: whether the bucket has versions.
     :param swept_elsewhere: whether another machine's sweep comes first, when the run's leases have lapsed.
     :param work_seconds: how long tests use the cluster.
+    :param makes_cluster: whether a test makes a cluster of its own.
     :param pace: times of the keeper's that are others.
+    :param expects: what the user has to be told, as a pattern; empty where nothing in particular.
     """
 
     name: str
@@ -88,7 +91,9 @@ class Case:
     versioned: bool = False
     swept_elsewhere: bool = False
     work_seconds: float = 0.2
+    makes_cluster: bool = False
     pace: Mapping[str, float] = field(default_factory=dict)
+    expects: str = ""
 
     @property
     def kills_keeper(self) -> bool:
@@ -102,7 +107,14 @@ class Case:
             parts.append(f"keeper killed {moment} line {number} of its journal")
         if self.client_dies:
             parts.append(f"pytest killed when {self.client_dies}")
-        flags = ("bootstrap_fails", "ended_by_somebody", "gives_up", "versioned", "swept_elsewhere")
+        flags = (
+            "makes_cluster",
+            "bootstrap_fails",
+            "ended_by_somebody",
+            "gives_up",
+            "versioned",
+            "swept_elsewhere",
+        )
         parts += [flag.replace("_", " ") for flag in flags if getattr(self, flag)]
         return f"{self.name}: {'; '.join(parts) or 'nothing goes wrong'}"
 
@@ -120,7 +132,7 @@ class Case:
         what = chance.choice(("line", "call", "client", "", "", "")) if kills else ""
         if what == "line":
             kind = "keeper killed"
-            kill_at_line = f"{chance.randint(1, JOURNAL_LINES + 4)}:{chance.choice(MOMENTS)}"
+            kill_at_line = f"{chance.randint(1, JOURNAL_LINES + 3)}:{chance.choice(MOMENTS)}"
         elif what == "call":
             kind = "keeper killed"
             fault = chance.choice((Fault.KILLED_BEFORE, Fault.KILLED_AFTER))
@@ -143,6 +155,7 @@ class Case:
             versioned=chance.random() < 0.5,
             swept_elsewhere=chance.random() < 0.3,
             work_seconds=chance.choice((0.0, 0.2, 2.5)),
+            makes_cluster=chance.random() < 0.25,
         )
 
 
@@ -166,7 +179,7 @@ def _rule(chance: random.Random) -> Rule:
 def named_cases() -> list[Case]:
     """Return the cases that have a name, each of which says what must come out right."""
     cases = [
-        Case("nothing", "nothing", versioned=True),
+        Case("nothing", "nothing", versioned=True, makes_cluster=True),
         Case("nothing, twice versions", "nothing", versioned=False, swept_elsewhere=True),
         Case("each call throttled twice", "throttled", (Rule(Fault.THROTTLED, attempts=2),)),
         Case("each call throttled for good", "throttled", (Rule(Fault.THROTTLED),)),
@@ -177,7 +190,9 @@ def named_cases() -> list[Case]:
         ),
     ]
     for fault in _AROUND[1:]:
-        cases.append(Case(f"each call once: {fault.value}", fault.value, (Rule(fault, attempts=1),)))
+        # A launch is asked for once by each call, and three of them are all that are tried.
+        once = (Rule(fault, ("RunJobFlow",), count=2), Rule(fault, _BUT_LAUNCHES, attempts=1))
+        cases.append(Case(f"each call once: {fault.value}", fault.value, once, makes_cluster=True))
         for operation in OPERATIONS:
             cases.append(
                 Case(
@@ -204,28 +219,65 @@ def named_cases() -> list[Case]:
             "launch lost",
             (Rule(Fault.DROPPED_BEFORE, ("RunJobFlow",), count=1),),
         ),
-        Case("credentials expire at once", "expired", (Rule(Fault.EXPIRED),)),
+        Case("credentials expire at once", "expired", (Rule(Fault.EXPIRED),), expects="IE601"),
     ]
     for since in ("PutObject", "RunJobFlow", "DescribeCluster", "TerminateJobFlows", "ListClusters"):
         rule = Rule(Fault.EXPIRED, since=(since, 1))
         cases.append(
-            Case(f"credentials expire after {since}", "expired", (rule,), work_seconds=2.0, versioned=True)
+            Case(
+                f"credentials expire after {since}",
+                "expired",
+                (rule,),
+                work_seconds=2.0,
+                versioned=True,
+                expects="credentials",
+            )
         )
     cases += [
         Case(f"{operation} is denied", "denied", (Rule(Fault.DENIED, (operation,)),))
         for operation in OPERATIONS
     ]
     cases += [
-        Case("a bootstrap action fails", "cluster fails", bootstrap_fails=True),
-        Case("stuck in STARTING", "cluster fails", changes=(STUCK,), pace={"start": 2.0}),
+        Case(
+            "a bootstrap action fails",
+            "cluster fails",
+            bootstrap_fails=True,
+            expects="IE604: The cluster j-[A-Z0-9]+ ended before it was ready",
+        ),
+        Case(
+            "stuck in STARTING",
+            "cluster fails",
+            changes=(STUCK,),
+            pace={"start": 2.0},
+            expects="IE604: The cluster j-[A-Z0-9]+ was not ready",
+        ),
         Case("stuck in STARTING, and pytest ends", "cluster fails", changes=(STUCK,), gives_up=True),
-        Case("terminated by somebody", "cluster fails", ended_by_somebody=True, work_seconds=5.0),
+        Case(
+            "terminated by somebody",
+            "cluster fails",
+            ended_by_somebody=True,
+            work_seconds=5.0,
+            expects="IE605: The session's cluster j-[A-Z0-9]+ was ended while it was needed",
+        ),
+        Case("tests make clusters", "tests' clusters", makes_cluster=True, gives_up=True),
+        Case(
+            "tests make clusters, of whose launch the answer is lost",
+            "tests' clusters",
+            (Rule(Fault.DROPPED_AFTER, ("RunJobFlow",)),),
+            (LAGS, TAGS_LATE),
+            makes_cluster=True,
+        ),
         Case("the list lags", "late", changes=(LAGS,)),
         Case("tags come late", "late", changes=(TAGS_LATE,)),
         Case("tags come late, and pytest ends", "late", changes=(TAGS_LATE, LAGS), gives_up=True),
         Case("AWS's clock is ahead", "clock", changes=(AHEAD,), work_seconds=3.0),
         Case("AWS's clock is behind", "clock", changes=(BEHIND,), work_seconds=3.0),
-        Case("clocks are too far apart", "clock", (Rule(Fault.SKEWED),)),
+        Case(
+            "clocks are too far apart",
+            "clock",
+            (Rule(Fault.SKEWED),),
+            expects="IE601: This machine's clock is too far from AWS's",
+        ),
         Case("pytest is killed at once", "pytest killed", client_dies="opened"),
         Case("pytest is killed while tests run", "pytest killed", client_dies="ready"),
     ]

@@ -14,9 +14,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import boto3
+from botocore.config import Config
+
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backend_options import backend_options
+from pytest_isolated_emr.backends.emr.launch import launch
+from pytest_isolated_emr.backends.emr.pace import Pace
 from pytest_isolated_emr.backends.emr.request import cluster_request
+from pytest_isolated_emr.backends.emr.terms import ClusterTerms
 from pytest_isolated_emr.emr.releases import has_sessions
 from pytest_isolated_emr.emr_settings import EmrSettings
 from pytest_isolated_emr.keeper.client import KeeperClient
@@ -37,6 +43,7 @@ class Order:
     :param work_seconds: how long tests use the cluster, once that is ready.
     :param pauses: whether it waits for a line once the cluster is ready.
     :param gives_up: whether it ends without waiting for the cluster.
+    :param makes_cluster: whether a test makes a cluster of its own, and leaves it.
     """
 
     region: str
@@ -46,6 +53,7 @@ class Order:
     work_seconds: float = 0.3
     pauses: bool = False
     gives_up: bool = False
+    makes_cluster: bool = False
 
     def to_line(self) -> str:
         """Return it as the process reads it."""
@@ -73,17 +81,22 @@ def main() -> None:
     if not is_open:
         return
     with _telling("work"):
-        _use_cluster(session.client, settings, order)
+        _use_clusters(session, settings, order)
     with _telling("close"):
         _close(session.client)
     session.client.close()
     _say("closed")
 
 
-def _use_cluster(client: KeeperClient, settings: Settings, order: Order) -> None:
+def _use_clusters(session: Session, settings: Settings, order: Order) -> None:
     assert settings.emr is not None
-    client.request("start_cluster", request=cluster_request(settings.emr, RELEASE, has_sessions(RELEASE)))
+    client = session.client
+    request = cluster_request(settings.emr, RELEASE, has_sessions(RELEASE))
+    client.request("start_cluster", request=request)
+    if order.makes_cluster:
+        _make_cluster(session, request)
     if order.gives_up:
+        _say("worked")
         return
     while client.request("waits_for")["waits_for"]:
         continue
@@ -95,6 +108,15 @@ def _use_cluster(client: KeeperClient, settings: Settings, order: Order) -> None
         client.request("cluster_id")
         time.sleep(0.05)
     _say("worked")
+
+
+def _make_cluster(session: Session, asked: dict[str, Any]) -> None:
+    """Be a test that makes a cluster, and does not end it."""
+    terms = ClusterTerms.from_message(session.run_id, session.cluster)
+    request = terms.request(asked, "main-1")
+    session.client.request("intend_cluster", name=request["Name"])
+    once = boto3.client("emr", region_name=session.region, config=Config(retries={"total_max_attempts": 1}))
+    launch(once, request, Pace.of_environment())
 
 
 def _close(client: KeeperClient) -> None:
