@@ -94,7 +94,7 @@ def start_pytest(home: Path, project: Path, request: pytest.FixtureRequest) -> I
             "CI": "true",
         } | variables
         if "--isolated-emr-backend=emr" in arguments:
-            environ |= request.getfixturevalue("amazon").variables
+            environ = {**request.getfixturevalue("amazon").variables, **environ}
         process = subprocess.Popen(
             [python, "-m", "pytest", *arguments],
             cwd=project,

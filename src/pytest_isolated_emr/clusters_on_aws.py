@@ -152,7 +152,7 @@ class ClustersOnAws:
             if pause >= self._pace.longest_poll:
                 has_ended = self._end_of(cluster_id)
             self._pause(pause)
-            pause = min(pause * 2, self._pace.longest_poll)
+            pause = self._pace.longer(pause)
 
     def logs_of(self, cluster_id: str, step_id: str, status: dict[str, Any]) -> StepLogsOnAws:
         """Return the logs of a step that has ended. They are not read before somebody asks.
@@ -217,7 +217,7 @@ class ClustersOnAws:
                 break
             self._pause(pause)
             waited += pause
-            pause = min(pause * 2, self._pace.longest_poll)
+            pause = self._pace.longer(pause)
         raise self._failed(cluster_id, status, waited)
 
     def _failed(self, cluster_id: str, status: dict[str, Any], waited: float) -> errors.ClusterFailed:

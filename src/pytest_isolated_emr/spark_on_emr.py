@@ -17,6 +17,7 @@ from pytest_isolated_emr.visible_files import suite_path
 
 #: Fixtures of ours, and of pytest-spark by the same names, for which there has to be a cluster.
 _FIXTURES = frozenset({"spark", "spark_session", "spark_context", "emr_cluster", "run_step"})
+_CATALOG = "spark.sql.catalogImplementation"
 #: Between two looks at what xdist workers wait for.
 _TELL_SECONDS = 5.0
 
@@ -84,8 +85,8 @@ class SparkOnEmr:
         self._context.session.client.request("ready")
 
     def conf(self) -> dict[str, str]:
-        """Return the settings that a conftest's hook asks for; all others are the cluster's own."""
-        conf: dict[str, str] = {}
+        """Return the settings that a session starts with, as conftests' hook changed them; all others are the cluster's."""
+        conf: dict[str, str] = {} if self._has_catalog else {_CATALOG: "in-memory"}
         config = self._context.config
         config.hook.pytest_isolated_emr_spark_conf(config=config, conf=conf)
         return {key: properties.text_of(value) for key, value in conf.items()}
@@ -117,6 +118,15 @@ class SparkOnEmr:
         """
         self._start_cluster()
         self._context.wait_for_backend()
+
+    @property
+    def _has_catalog(self) -> bool:
+        """Whether the cluster is configured to have a certain one. Else each worker has its own, as on the other backends."""
+        return any(
+            configuration.get("Classification") == "spark-hive-site"
+            or _CATALOG in (configuration.get("Properties") or {})
+            for configuration in self._settings.configurations
+        )
 
     @property
     def _selects(self) -> bool:

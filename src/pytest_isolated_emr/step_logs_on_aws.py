@@ -240,4 +240,4 @@ class StepLogsOnAws:
             self.waiting.wait(pause)
             waited += pause
             self._waited += pause
-            pause = min(pause * 2, self.waiting.pace.longest_poll)
+            pause = self.waiting.pace.longer(pause)

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from pytest_isolated_emr.backends.emr import lifetime, tags
+from pytest_isolated_emr.backends.emr.keeper_policy import check_calls
 from tests.amazon import BUCKET, ON_AMAZON, PREFIX, ROLE, Amazon
 from tests.conftest import Finished, Run, Start
+from tests.emr_backend.aws_proxy import AwsProxy
 
 #: EMR's sessions came with Spark 4: what has no Spark holds under both.
 HAS_SPARK = not version("pyspark").startswith("3.")
@@ -465,3 +467,27 @@ def test_leftovers_on_aws_are_left_alone_by_runs_of_this_machine(
     # Its record stays, for a sweep with credentials.
     assert [path.name for path in (home / "sessions").iterdir()] == [dead]
     assert amazon.things_of(dead) != []
+
+
+def test_the_keepers_policy_has_the_calls_that_runs_and_sweeps_make(
+    project, start_pytest: Start, run_pytest, amazon, home
+):
+    """What a test itself asks AWS for is not among them: these ask for nothing but what the keeper does for them."""
+    uses = "emr_cluster, spark" if HAS_SPARK else "emr_cluster"
+    (project / "test_it.py").write_text(
+        "import json, os, signal\n"
+        f"def test_it(isolated_emr, {uses}):\n"
+        "    if 'KILL' in os.environ:\n"
+        "        directory = isolated_emr._session.directory\n"
+        "        keeper = json.loads((directory / 'session.json').read_text())['keeper']['pid']\n"
+        "        os.kill(keeper, signal.SIGKILL)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    with AwsProxy(amazon.variables["AWS_ENDPOINT_URL"]) as proxy:
+        through = {**amazon.variables, "AWS_ENDPOINT_URL": proxy.url, "ISOLATED_EMR_HOME": str(home)}
+        run_pytest(*ON_AMAZON, AWS_ENDPOINT_URL=proxy.url).assert_passed(1)
+        Finished(start_pytest(*ON_AMAZON, AWS_ENDPOINT_URL=proxy.url, KILL="1"))
+        sweep = [sys.executable, "-m", "pytest_isolated_emr.cli", "sweep", "--delete"]
+        for scratch in ((), ("--scratch", f"s3://{BUCKET}/{PREFIX}")):
+            subprocess.run([*sweep, *scratch], env=through, check=True, capture_output=True)
+        check_calls((served.call.service, served.call.operation) for served in proxy.calls())

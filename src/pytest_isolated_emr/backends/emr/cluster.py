@@ -7,18 +7,13 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.emr import cures
-from pytest_isolated_emr.backends.emr.account import (
-    THROTTLED,
-    Account,
-    aws_errors,
-    code_of,
-    is_without_effect,
-)
+from pytest_isolated_emr.backends.emr.account import Account, aws_errors, code_of
 from pytest_isolated_emr.backends.emr.clusters_of_run import ClustersOfRun
+from pytest_isolated_emr.backends.emr.launch import ask
 from pytest_isolated_emr.backends.emr.pace import Pace, Stop, Stopped
 from pytest_isolated_emr.backends.emr.tags import SessionIdentity
 from pytest_isolated_emr.backends.emr.termination import ENDED, describe
@@ -77,12 +72,14 @@ class SessionCluster:
             account=self._account.id,
             place=self._identity.place,
         )
+        emr = self._account.client_that_asks_once("emr")
         for _ in range(_LAUNCHES):
             try:
-                self.id = self._ask(request) or self._find()
-            except Stopped:
+                self.id = ask(emr, request, self._pace, self._stop.wait)
+            except (errors.IsolatedEmrError, Stopped):
                 self._is_none()
                 raise
+            self.id = self.id or self._find()
             if self.id is not None:
                 self._journal.created(self._entry, id=self.id)
                 return
@@ -91,29 +88,6 @@ class SessionCluster:
             checked=f"{_LAUNCHES} times; each time no cluster {self._identity.cluster_name!r} was found afterwards",
             cure="Look at the network and at https://health.aws.amazon.com, and run again.",
         )
-
-    def _ask(self, request: dict[str, Any]) -> str | None:
-        """Return the cluster's id, or None if the answer got lost."""
-        emr = self._account.client_that_asks_once("emr")
-        waited, pause = 0.0, self._pace.poll
-        while True:
-            # Last of all before the act: who ends the session knows then whether there may be a cluster.
-            self._stop.wait(0)
-            try:
-                return str(emr.run_job_flow(**request)["JobFlowId"])
-            except (ClientError, BotoCoreError) as error:
-                if not is_without_effect(error):
-                    return None
-                if not isinstance(error, ClientError):
-                    self._is_none()
-                    with aws_errors("launching the cluster (elasticmapreduce:RunJobFlow)"):
-                        raise
-                if code_of(error) not in THROTTLED or waited >= self._pace.start:
-                    self._is_none()
-                    raise cures.refused(error) from error
-            self._stop.wait(pause)
-            waited += pause
-            pause = self._pace.longer(pause)
 
     def _is_none(self) -> None:
         """Note that there is nothing to be removed, unless an answer got lost before."""
@@ -129,6 +103,7 @@ class SessionCluster:
             found, doubtful = self._clusters(self._stop.wait).find_late()
         except errors.IsolatedEmrError as error:
             raise self._uncertain(error.checked) from error
+        found = [each for each in found if each["Name"] == self._identity.cluster_name]
         if not found and doubtful:
             raise self._uncertain(f"{', '.join(doubtful)}: it has the session's name, and not its tags")
         return str(found[0]["Id"]) if found else None

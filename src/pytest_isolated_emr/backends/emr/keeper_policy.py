@@ -126,7 +126,6 @@ CALLS = (
     Right("s3", "HeadBucket", ("s3:ListBucket",), ("bucket",), _OURS, optional=True),
     _objects("PutObject", "s3:PutObject"),
     _objects("GetObject", "s3:GetObject"),
-    _objects("HeadObject", "s3:GetObject"),
     _objects("DeleteObject", "s3:DeleteObject"),
     _objects("DeleteObjects", "s3:DeleteObject", "s3:DeleteObjectVersion"),
     Right("s3", "ListObjectsV2", ("s3:ListBucket",), ("bucket",), _OUR_PREFIX),

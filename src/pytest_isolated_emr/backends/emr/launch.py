@@ -26,7 +26,21 @@ def launch(emr: Any, request: dict[str, Any], pace: Pace, wait: Callable[[float]
     :raises LaunchUncertain: the answer is lost, and there is no such cluster, or none yet.
     :raises IsolatedEmrError: AWS cannot be asked.
     """
+    return ask(emr, request, pace, wait) or _lost(emr, request["Name"], pace, wait)
+
+
+def ask(emr: Any, request: dict[str, Any], pace: Pace, wait: Callable[[float], None]) -> str | None:
+    """Ask AWS for a cluster; return its id, or None if the answer got lost, so that there may be one.
+
+    :param emr: a client that sends a request once and not again by itself.
+    :param request: RunJobFlow's.
+    :param pace: how often to ask while AWS is asked too often.
+    :param wait: waits for so many seconds. It is called just before each request, too, and may cut it off.
+    :raises ClusterRefused: AWS does not take it: there is none.
+    :raises IsolatedEmrError: AWS cannot be asked: there is none.
+    """
     waited, pause = 0.0, pace.poll
+    wait(0)
     while True:
         try:
             with aws_errors("launching a cluster (elasticmapreduce:RunJobFlow)"):
@@ -39,20 +53,18 @@ def launch(emr: Any, request: dict[str, Any], pace: Pace, wait: Callable[[float]
         except errors.AwsUnreachable as error:
             cause = error.__cause__
             if not (isinstance(cause, BotoCoreError | ClientError) and is_without_effect(cause)):
-                return _lost(emr, request["Name"], error, pace, wait)
+                return None
             # Throttled: it may be sent again.
-            if waited >= pace.settle:
+            if waited >= pace.start:
                 raise
         wait(pause)
         waited += pause
-        pause = min(pause * 2, pace.longest_poll)
+        pause = pace.longer(pause)
 
 
-def _lost(
-    emr: Any, name: str, error: errors.AwsUnreachable, pace: Pace, wait: Callable[[float], None]
-) -> str:
+def _lost(emr: Any, name: str, pace: Pace, wait: Callable[[float], None]) -> str:
     waited, pause = 0.0, pace.poll
-    said = error.checked
+    said = ""
     # It was made just now, whatever time it is here.
     since = datetime.now(timezone.utc) - timedelta(days=1)
     while True:
@@ -63,15 +75,15 @@ def _lost(
                     str(each["Id"]) for page in pages for each in page["Clusters"] if each["Name"] == name
                 ]
         except errors.AwsUnreachable as again:
-            found, said = [], again.checked
+            found, said = [], f"; {again.checked}"
         if found:
             return found[0]
         if waited >= pace.settle:
             raise errors.LaunchUncertain(
                 "The answer to RunJobFlow was lost.",
-                checked=f"{said}; ListClusters knows no cluster {name!r} after {waited:.0f} seconds",
+                checked=f"ListClusters knows no cluster {name!r} after {waited:.0f} seconds{said}",
                 cure="Should it come up late, the session's end or `isolated-emr sweep --scratch` ends it.",
-            ) from error
+            )
         wait(pause)
         waited += pause
-        pause = min(pause * 2, pace.longest_poll)
+        pause = pace.longer(pause)
