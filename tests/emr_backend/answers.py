@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import math
 import re
 import threading
 import time
@@ -67,11 +68,13 @@ class LaggingList:
     """ListClusters that does not know of a cluster yet that was launched through the proxy.
 
     :param seconds: for so long after the launch.
-    :param calls: nor in so many answers after it.
+    :param calls: nor in so many answers after it, ...
+    :param at_most: ... for so many seconds.
     """
 
     seconds: float = 0.0
     calls: int = 0
+    at_most: float = math.inf
     _launched: dict[str, tuple[float, int]] = field(default_factory=dict)
     _listed: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -92,7 +95,8 @@ class LaggingList:
         if cluster_id not in self._launched:
             return False
         at, listed = self._launched[cluster_id]
-        return time.monotonic() < at + self.seconds or self._listed <= listed + self.calls
+        age = time.monotonic() - at
+        return age < self.seconds or (self._listed <= listed + self.calls and age < self.at_most)
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import traceback
 from datetime import timedelta
 from typing import Any
@@ -49,7 +50,7 @@ class AwsOfRun:
         self._admission: asyncio.Task[None] | None = None
         self._launching: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
-        self._has_intended = False
+        self._intended: dict[str, float] = {}
         self._failure: errors.IsolatedEmrError | None = None
         self._saying = ""
         self._ending: asyncio.Task[list[str]] | None = None
@@ -186,7 +187,7 @@ class AwsOfRun:
             cure="Run again. A machine that slept or was cut off from AWS for long loses its lease.",
         )
         self.stop.set()
-        if self._has_intended or (self._cluster is not None and self._cluster.id is not None):
+        if self._intended or (self._cluster is not None and self._cluster.id is not None):
             # Nobody has any use for it now, and it costs.
             self._end()
 
@@ -302,7 +303,7 @@ class AwsOfRun:
                 checked="the session was told to end",
                 cure="Run again.",
             ) from None
-        self._has_intended = True
+        self._intended[name] = time.monotonic()
         self._context.journal.intend(
             KIND, name, region=self.account.region, account=self.account.id, place=self._place.uri
         )
@@ -313,7 +314,10 @@ class AwsOfRun:
             self._say("what is being asked of AWS")
             await asyncio.wait(begun)
         cluster = self._cluster or self._make_cluster(self._terms().identity)
-        problems, costs = await asyncio.to_thread(cluster.end, self._say)
+        # Of those that a test made just now AWS may not know yet.
+        since = time.monotonic() - self._pace.settle
+        late = [name for name, at in self._intended.items() if at > since]
+        problems, costs = await asyncio.to_thread(cluster.end, self._say, late)
         self._notes += costs
         return problems
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timezone
 from typing import Any
 
@@ -100,7 +100,7 @@ class SessionCluster:
         """Return the id of the cluster of a RunJobFlow whose answer got lost, if there is one."""
         self._state = "launched, perhaps: AWS's answer got lost"
         try:
-            found, doubtful = self._clusters(self._stop.wait).find_late()
+            found, doubtful = self._clusters(self._stop.wait).find_late([self._identity.cluster_name])
         except errors.IsolatedEmrError as error:
             raise self._uncertain(error.checked) from error
         found = [each for each in found if each["Name"] == self._identity.cluster_name]
@@ -192,13 +192,15 @@ class SessionCluster:
         host = _CONSOLES.get(self._account.partition, "console.aws.amazon.com")
         return f"https://{region}.{host}/emr/home?region={region}#/clusterDetails/{self.id}"
 
-    def end(self, say: Callable[[str], None]) -> tuple[list[str], list[str]]:
+    def end(self, say: Callable[[str], None], late: Collection[str] = ()) -> tuple[list[str], list[str]]:
         """End it, and all that has the run's name and tags.
 
         :param say: is told what is being waited for.
+        :param late: names of tests' clusters that AWS may have made, and does not list yet.
         :returns: what could not be ended, and why; and what it cost, in words.
         """
-        late = self._entry is not None and self.id is None
+        if self._entry is not None and self.id is None:
+            late = [*late, self._identity.cluster_name]
         ended, problems = self._clusters(time.sleep).end(self.id, say, late=late)
         if self._entry is not None and not problems:
             self._journal.removed(self._entry)

@@ -5,7 +5,8 @@ ListClusters tells no tags, and may not know for a while of a cluster that was m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from datetime import timedelta
 from typing import Any
 
 from pytest_isolated_emr import errors
@@ -13,8 +14,7 @@ from pytest_isolated_emr.backends.emr import tags
 from pytest_isolated_emr.backends.emr.account import Account, aws_errors
 from pytest_isolated_emr.backends.emr.pace import Pace
 from pytest_isolated_emr.backends.emr.termination import ENDED, describe, terminate
-
-_NOT_ENDED = ["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING"]
+from pytest_isolated_emr.lifecycle.run_id import started_at
 
 
 class ClustersOfRun:
@@ -41,43 +41,55 @@ class ClustersOfRun:
 
         :raises IsolatedEmrError: AWS refused it, or did not answer.
         """
-        with aws_errors("listing clusters (elasticmapreduce:ListClusters)"):
-            pages = self._account.client("emr").get_paginator("list_clusters")
-            named = [
-                str(found["Id"])
-                for page in pages.paginate(ClusterStates=_NOT_ENDED)
-                for found in page["Clusters"]
-                if tags.run_id_of(found["Name"]) == self._run_id
-            ]
-        confirmed, doubtful = [], []
-        for cluster_id in named:
-            cluster = describe(self._account, cluster_id)
-            if self.is_of_run(cluster):
-                confirmed.append(cluster)
-            elif cluster["Status"]["State"] not in ENDED:
-                doubtful.append(cluster_id)
-        return [each for each in confirmed if each["Status"]["State"] not in ENDED], doubtful
+        return self._confirmed(self._named())
 
-    def find_late(self) -> tuple[list[dict[str, Any]], list[str]]:
-        """The same, but look for as long as a cluster may stay unknown, if there is none.
+    def find_late(self, names: Collection[str]) -> tuple[list[dict[str, Any]], list[str]]:
+        """The same, but look for as long as a cluster may stay unknown, or until some are known, ended or not.
 
+        :param names: of those that may have been made just now.
         :raises IsolatedEmrError: AWS refused it, or did not answer at the last look.
         """
         waited, pause = 0.0, self._pace.poll
         while True:
+            is_last = waited >= self._pace.settle
             try:
-                found, doubtful = self.find()
-                if found:
+                named = self._named()
+                found, doubtful = self._confirmed(named)
+                if is_last or (not doubtful and set(names) <= {each["Name"] for each in named}):
                     return found, doubtful
             except errors.AwsUnreachable:
-                if waited >= self._pace.settle:
+                if is_last:
                     raise
-            else:
-                if waited >= self._pace.settle:
-                    return found, doubtful
             self._wait(pause)
             waited += pause
             pause = self._pace.longer(pause)
+
+    def _named(self) -> list[dict[str, Any]]:
+        """Return what ListClusters has of those with the run's name, ended or not."""
+        # By whichever clock the run's id is: none of its clusters is older.
+        since = started_at(self._run_id) - timedelta(days=1)
+        with aws_errors("listing clusters (elasticmapreduce:ListClusters)"):
+            pages = self._account.client("emr").get_paginator("list_clusters").paginate(CreatedAfter=since)
+            return [
+                cluster
+                for page in pages
+                for cluster in page["Clusters"]
+                if tags.run_id_of(cluster["Name"]) == self._run_id
+            ]
+
+    def _confirmed(self, named: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+        confirmed, doubtful = [], []
+        for summary in named:
+            if summary["Status"]["State"] in ENDED:
+                continue
+            cluster = describe(self._account, str(summary["Id"]))
+            if cluster["Status"]["State"] in ENDED:
+                continue
+            if self.is_of_run(cluster):
+                confirmed.append(cluster)
+            else:
+                doubtful.append(str(summary["Id"]))
+        return confirmed, doubtful
 
     def is_of_run(self, cluster: dict[str, Any]) -> bool:
         """Tell whether a cluster's tags prove that it is the run's.
@@ -88,13 +100,13 @@ class ClustersOfRun:
         return told.get(tags.RUN_ID) == self._run_id and told.get(tags.PLACE) == self._place
 
     def end(
-        self, known: str | None, say: Callable[[str], None], *, late: bool
+        self, known: str | None, say: Callable[[str], None], *, late: Collection[str] = ()
     ) -> tuple[list[dict[str, Any]], list[str]]:
         """Terminate them all and wait until they have ended.
 
         :param known: the id of one that RunJobFlow itself named: it is the run's, whatever its tags say yet.
         :param say: is told what is being waited for.
-        :param late: whether there may be one that AWS does not list yet.
+        :param late: names of those that AWS may have made, and does not list yet.
         :returns: those that have ended, as they were then; and what could not be ended, and why.
         """
         ended: list[dict[str, Any]] = []
@@ -112,7 +124,7 @@ class ClustersOfRun:
         if known is not None:
             attempt(f"cluster {known}", lambda: end(self._known(known)))
         try:
-            found, doubtful = self.find_late() if late else self.find()
+            found, doubtful = self.find_late(late) if late else self.find()
         except errors.IsolatedEmrError as error:
             problems.append(f"clusters of {self._run_id}: {error.what} {error.checked}")
             return ended, problems

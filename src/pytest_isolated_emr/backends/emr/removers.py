@@ -29,7 +29,7 @@ def remove_cluster(run_id: str, resource: Resource) -> None:
         _account_of(resource), run_id, resource.facts["place"], Pace.of_environment(), time.sleep
     )
     # Without an id it may have been made a moment before its keeper was killed.
-    _, problems = clusters.end(known, lambda text: None, late=known is None)
+    _, problems = clusters.end(known, lambda text: None, late=() if known else (resource.name,))
     _raise(problems)
 
 
@@ -57,7 +57,7 @@ def remove_prefix(run_id: str, resource: Resource) -> None:
     prefix = RunPrefix(account, facts["bucket"], facts["prefix"], run_id)
     # A test's own, and whatever else a cluster that lives would write there.
     clusters = ClustersOfRun(account, run_id, prefix.uri, Pace.of_environment(), time.sleep)
-    _raise(clusters.end(None, lambda text: None, late=False)[1])
+    _raise(clusters.end(None, lambda text: None)[1])
     _raise(prefix.empty())
 
 
