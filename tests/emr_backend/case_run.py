@@ -43,6 +43,8 @@ PACE = {
     "end": 20.0,
     "session": 30.0,
 }
+#: Where a keeper that is tried counts the lines of its journal.
+_LINES = "journal-lines"
 #: What a person is not to meet: "report this", and errors without a name.
 _NOT_WORDS_FOR_USERS = ("IE000", "IE206")
 
@@ -57,6 +59,8 @@ class Result:
     :param after: what was there after the sweep.
     :param violations: what must not be, in words; none if all is well.
     :param seconds: how long it took.
+    :param calls: how many of AWS there were.
+    :param journal_lines: how many lines the keeper wrote.
     :param log: the keeper's and the sweep's last words, to find out why.
     """
 
@@ -67,6 +71,7 @@ class Result:
     violations: list[str] = field(default_factory=list)
     seconds: float = 0.0
     calls: int = 0
+    journal_lines: int = 0
     log: str = ""
 
     @property
@@ -122,6 +127,7 @@ class Runner:
             except subprocess.TimeoutExpired:
                 result.violations.append(f"the session hangs: more than {_LONGEST:.0f} s")
             result.log = _logs(home)
+            result.journal_lines = _number_in(home / _LINES)
             result.before = auditor.look()
             proxy.heal()
             runs = self._runs(proxy, home)
@@ -129,7 +135,7 @@ class Runner:
                 proxy.changes = [Aged(run_id) for run_id in runs]
                 self._sweep_elsewhere(result, home, proxy)
                 proxy.changes = []
-            self._sweep(result, home, proxy, case)
+            self._sweep(result, home, proxy)
             result.after = auditor.look()
             result.calls = len(proxy.calls())
             _judge(result, home)
@@ -168,6 +174,7 @@ class Runner:
             "PYTHONPATH": path,
             "PYTHONDONTWRITEBYTECODE": "1",
             "COLUMNS": "200",
+            "ISOLATED_EMR_TESTS_LINES": str(home / _LINES),
             PACE_VARIABLE: json.dumps({**PACE, **case.pace}),
         }
         return environ
@@ -185,32 +192,38 @@ class Runner:
                 found.add(parts[0])
         return found - {self._bystanders.run_id}
 
-    def _sweep(self, result: Result, home: Path, proxy: AwsProxy, case: Case) -> None:
-        self._swept(result, self._environ(home, proxy.url, Case("sweep", "")), "--delete")
+    def _sweep(self, result: Result, home: Path, proxy: AwsProxy) -> None:
+        self._swept(result, self._environ(home, proxy.url, Case("sweep", "")), proxy, "--delete")
 
     def _sweep_elsewhere(self, result: Result, home: Path, proxy: AwsProxy) -> None:
         elsewhere = home.with_name(f"{home.name}-elsewhere")
         elsewhere.mkdir(mode=0o700)
         scratch = f"s3://{self._bystanders.bucket}/{PREFIX}"
         environ = self._environ(elsewhere, proxy.url, Case("sweep", ""))
-        self._swept(result, environ, "--delete", "--scratch", scratch, "--region", REGION)
+        self._swept(result, environ, proxy, "--delete", "--scratch", scratch, "--region", REGION)
 
-    def _swept(self, result: Result, environ: dict[str, str], *arguments: str) -> None:
+    def _swept(self, result: Result, environ: dict[str, str], proxy: AwsProxy, *arguments: str) -> None:
         command = [sys.executable, "-m", "pytest_isolated_emr.cli", "sweep", "--json", *arguments]
-        try:
-            done = subprocess.run(
-                command, env=environ, capture_output=True, text=True, timeout=_LONGEST, check=False
+        kill = result.case.kill_sweep
+        for rules in ((kill,), ()) if kill is not None else ((),):
+            proxy.plan = Plan(rules)
+            process = subprocess.Popen(
+                command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             )
-        except subprocess.TimeoutExpired:
-            result.violations.append(f"the sweep hangs: more than {_LONGEST:.0f} s")
+            proxy.kill = process.kill
+            try:
+                stdout, stderr = process.communicate(timeout=_LONGEST)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                result.violations.append(f"the sweep hangs: more than {_LONGEST:.0f} s")
+                return
+            code = process.returncode
+            result.log += f"\n--- sweep {' '.join(arguments)}: exit code {code}\n{stdout}{stderr}"
+        if code != 0:
+            result.violations.append(f"the sweep failed, though AWS is well: {stdout} {stderr}")
             return
-        result.log += (
-            f"\n--- sweep {' '.join(arguments)}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
-        )
-        if done.returncode != 0:
-            result.violations.append(f"the sweep failed, though AWS is well: {done.stdout} {done.stderr}")
-            return
-        report = json.loads(done.stdout)
+        report = json.loads(stdout)
         for removed in report["removed"]:
             name = removed.get("name", "")
             result.told.append({"event": "sweep", "what": f"removed {name}: {removed.get('reason')}"})
@@ -334,6 +347,10 @@ class _Deadline:
     def _end(self) -> None:
         self.is_over = True
         self._process.kill()
+
+
+def _number_in(path: Path) -> int:
+    return int(path.read_text()) if path.is_file() else 0
 
 
 def _logs(home: Path) -> str:

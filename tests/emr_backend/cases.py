@@ -76,6 +76,7 @@ class Case:
     :param swept_elsewhere: whether another machine's sweep comes first, when the run's leases have lapsed.
     :param work_seconds: how long tests use the cluster.
     :param makes_cluster: whether a test makes a cluster of its own.
+    :param kill_sweep: at which call each sweep is killed, and run again after it; None for none.
     :param pace: times of the keeper's that are others.
     :param expects: what the user has to be told, as a pattern; empty where nothing in particular.
     """
@@ -93,6 +94,7 @@ class Case:
     swept_elsewhere: bool = False
     work_seconds: float = 0.2
     makes_cluster: bool = False
+    kill_sweep: Rule | None = None
     pace: Mapping[str, float] = field(default_factory=dict)
     expects: str = ""
 
@@ -136,11 +138,8 @@ class Case:
             kill_at_line = f"{chance.randint(1, JOURNAL_LINES + 3)}:{chance.choice(MOMENTS)}"
         elif what == "call":
             kind = "keeper killed"
-            fault = chance.choice((Fault.KILLED_BEFORE, Fault.KILLED_AFTER))
             # Before the others, which would else be met in its place.
-            rules.insert(
-                0, Rule(fault, (chance.choice(OPERATIONS),), first=chance.choice((1, 1, 2, 3)), count=1)
-            )
+            rules.insert(0, _kill(chance))
         elif what == "client":
             kind, client_dies = "pytest killed", chance.choice(("opened", "ready"))
         return cls(
@@ -157,7 +156,13 @@ class Case:
             swept_elsewhere=chance.random() < 0.3,
             work_seconds=chance.choice((0.0, 0.2, 2.5)),
             makes_cluster=chance.random() < 0.25,
+            kill_sweep=_kill(chance) if kills and chance.random() < 0.3 else None,
         )
+
+
+def _kill(chance: random.Random) -> Rule:
+    fault = chance.choice((Fault.KILLED_BEFORE, Fault.KILLED_AFTER))
+    return Rule(fault, (chance.choice(OPERATIONS),), first=chance.choice((1, 1, 2, 3)), count=1)
 
 
 def _rule(chance: random.Random) -> Rule:
@@ -180,29 +185,26 @@ def _rule(chance: random.Random) -> Rule:
 def named_cases() -> list[Case]:
     """Return the cases that have a name, each of which says what must come out right."""
     cases = [
-        Case("nothing", "nothing", versioned=True, makes_cluster=True),
+        Case("nothing", "nothing", versioned=True),
         Case("nothing, twice versions", "nothing", versioned=False, swept_elsewhere=True),
         Case("each call throttled twice", "throttled", (Rule(Fault.THROTTLED, attempts=2),)),
-        Case("each call throttled for good", "throttled", (Rule(Fault.THROTTLED),)),
+        Case("each call throttled for good", "throttled", (Rule(Fault.THROTTLED),), expects="IE608"),
         Case(
             "throttled for good after the launch",
             "throttled",
             (Rule(Fault.THROTTLED, since=("RunJobFlow", 1)),),
+            work_seconds=8.0,
+            pace={"end": 2.0},
+            expects="IE60[89]",
         ),
     ]
     for fault in _AROUND[1:]:
         # A launch is asked for once by each call, and three of them are all that are tried.
         once = (Rule(fault, ("RunJobFlow",), count=2), Rule(fault, _BUT_LAUNCHES, attempts=1))
         cases.append(Case(f"each call once: {fault.value}", fault.value, once, makes_cluster=True))
-        for operation in OPERATIONS:
-            cases.append(
-                Case(
-                    f"{operation} for good: {fault.value}",
-                    fault.value,
-                    (Rule(fault, (operation,)),),
-                    versioned=operation.startswith("Delete"),
-                )
-            )
+        cases.append(
+            Case(f"RunJobFlow for good: {fault.value}", fault.value, (Rule(fault, ("RunJobFlow",)),))
+        )
     lost = (Rule(Fault.DROPPED_AFTER, ("RunJobFlow",), count=1),)
     cases += [
         Case("the launch's answer is lost", "launch lost", lost),
@@ -235,10 +237,12 @@ def named_cases() -> list[Case]:
             )
         )
     cases += [
-        Case(f"{operation} is denied", "denied", (Rule(Fault.DENIED, (operation,)),))
-        for operation in OPERATIONS
-    ]
-    cases += [
+        Case(
+            "TerminateJobFlows is denied",
+            "denied",
+            (Rule(Fault.DENIED, ("TerminateJobFlows",)),),
+            expects="not authorized to perform: elasticmapreduce:TerminateJobFlows",
+        ),
         Case(
             "a bootstrap action fails",
             "cluster fails",
@@ -282,17 +286,58 @@ def named_cases() -> list[Case]:
         Case("pytest is killed at once", "pytest killed", client_dies="opened"),
         Case("pytest is killed while tests run", "pytest killed", client_dies="ready"),
     ]
+    for operation in ("TerminateJobFlows", "DeleteObjects"):
+        for swept_elsewhere in (False, True):
+            where = "another machine's sweep" if swept_elsewhere else "sweep"
+            cases.append(
+                Case(
+                    f"keeper killed, and the {where} killed at {operation}",
+                    "sweep killed",
+                    (Rule(Fault.KILLED_BEFORE, ("ListInstances", "TerminateJobFlows"), count=1),),
+                    kill_sweep=Rule(Fault.KILLED_AFTER, (operation,), count=1),
+                    swept_elsewhere=swept_elsewhere,
+                    versioned=True,
+                )
+            )
     for fault in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER):
-        for operation in OPERATIONS:
+        for operation in ("RunJobFlow", "TerminateJobFlows", "DeleteObject"):
+            rule = Rule(fault, (operation,), count=1)
+            is_last = operation == "DeleteObject"
             cases.append(
                 Case(
                     f"{operation}: {fault.value}",
                     "keeper killed",
-                    (Rule(fault, (operation,)),),
-                    versioned=operation in ("PutObject", "DeleteObject"),
-                    swept_elsewhere=operation in ("RunJobFlow", "PutObject", "TerminateJobFlows"),
+                    (rule,),
+                    (LAGS,),
+                    versioned=is_last,
+                    swept_elsewhere=not is_last,
                 )
             )
+    return cases
+
+
+def operation_cases() -> list[Case]:
+    """Return those in which one operation goes wrong, each operation in each way."""
+    cases = []
+    for operation in OPERATIONS:
+        versioned = operation.startswith("Delete")
+        for fault in (*_AROUND, Fault.DENIED):
+            rule = Rule(fault, (operation,))
+            cases.append(Case(f"each {operation}: {fault.value}", fault.value, (rule,), versioned=versioned))
+        for fault in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER):
+            for number in (1, 2):
+                rule = Rule(fault, (operation,), first=number, count=1)
+                cases.append(
+                    Case(
+                        f"{number}. {operation}: {fault.value}",
+                        "keeper killed",
+                        (rule,),
+                        versioned=versioned,
+                        swept_elsewhere=number == 2,
+                    )
+                )
+        rule = Rule(Fault.EXPIRED, since=(operation, 1))
+        cases.append(Case(f"after {operation}: expired", "expired", (rule,), work_seconds=2.0))
     return cases
 
 
