@@ -71,6 +71,7 @@ DENIED = [
     ("s3:DeleteObject", "arn:aws:s3:::other/ci/emr/run/x", OWN),
     ("s3:DeleteObject", f"{BUCKET}/ci/emr/run/x", {"s3:ResourceAccount": "210987654321"}),
     ("s3:ListBucketVersions", BUCKET, OWN | {"s3:prefix": "production/"}),
+    ("s3:ListBucket", BUCKET, OWN),
     ("s3:DeleteBucket", BUCKET, OWN),
     ("elasticmapreduce:RunJobFlow", "*", {}),
     ("elasticmapreduce:AddTags", CLUSTER, WITH_TAG),
@@ -100,8 +101,6 @@ def test_what_is_optional_can_be_left_out():
     least = keeper_policy.keeper_policy(NAMES, optional=False)
     assert not decide(least, "ec2:DescribeSubnets", "*", {})
     assert decide(POLICY, "ec2:DescribeSubnets", "*", {})
-    # The names of the whole bucket are read by HeadBucket's right alone.
-    assert not decide(least, "s3:ListBucket", BUCKET, OWN)
     assert decide(least, "s3:ListBucket", BUCKET, OWN | {"s3:prefix": "ci/emr/"})
     assert decide(least, "elasticmapreduce:RunJobFlow", "*", WITH_TAG)
 
