@@ -71,6 +71,7 @@ DENIED = [
     ("s3:DeleteObject", "arn:aws:s3:::other/ci/emr/run/x", OWN),
     ("s3:DeleteObject", f"{BUCKET}/ci/emr/run/x", {"s3:ResourceAccount": "210987654321"}),
     ("s3:ListBucketVersions", BUCKET, OWN | {"s3:prefix": "production/"}),
+    ("s3:ListBucket", BUCKET, OWN),
     ("s3:DeleteBucket", BUCKET, OWN),
     ("elasticmapreduce:RunJobFlow", "*", {}),
     ("elasticmapreduce:AddTags", CLUSTER, WITH_TAG),
@@ -100,8 +101,6 @@ def test_what_is_optional_can_be_left_out():
     least = keeper_policy.keeper_policy(NAMES, optional=False)
     assert not decide(least, "ec2:DescribeSubnets", "*", {})
     assert decide(POLICY, "ec2:DescribeSubnets", "*", {})
-    # The names of the whole bucket are read by HeadBucket's right alone.
-    assert not decide(least, "s3:ListBucket", BUCKET, OWN)
     assert decide(least, "s3:ListBucket", BUCKET, OWN | {"s3:prefix": "ci/emr/"})
     assert decide(least, "elasticmapreduce:RunJobFlow", "*", WITH_TAG)
 
@@ -130,8 +129,8 @@ def test_calls_of_real_clients_are_recorded(endpoint):  # noqa: F811
     session.client("sts", endpoint_url=endpoint.url).get_caller_identity()
     session.client("s3", endpoint_url=endpoint.url).get_bucket_location(Bucket="here")
     with pytest.raises(ClientError):
-        session.client("s3", endpoint_url=endpoint.url).head_bucket(Bucket="not-here")
-    assert made == {("sts", "GetCallerIdentity"), ("s3", "GetBucketLocation"), ("s3", "HeadBucket")}
+        session.client("s3", endpoint_url=endpoint.url).get_object(Bucket="not-here", Key="x")
+    assert made == {("sts", "GetCallerIdentity"), ("s3", "GetBucketLocation"), ("s3", "GetObject")}
     check_calls(made, unused=[operation for _service, operation in NEEDED])
 
 

@@ -106,10 +106,12 @@ class AwsOfRun:
     async def ready(self) -> None:
         """See that nothing has gone wrong.
 
-        :raises IsolatedEmrError: it has, so that the session cannot go on.
+        :raises IsolatedEmrError: it has, so that the session cannot go on, or the session ends.
         """
         if self._failure is not None:
             raise self._failure
+        if self._ending is not None:
+            raise _session_ends()
 
     async def answer(self, request: dict[str, Any], _worker: str) -> dict[str, Any] | None:
         """Answer what tests ask for of their cluster; None if it is something else.
@@ -247,11 +249,7 @@ class AwsOfRun:
             await asyncio.shield(self._launching)
         except Stopped:
             await self.ready()
-            raise errors.ClusterNotReady(
-                "The session ends while its cluster starts.",
-                checked="the session was told to end",
-                cure="Run again.",
-            ) from None
+            raise _session_ends() from None
 
     async def _start_cluster(self, asked: dict[str, Any]) -> None:
         await self.ready()
@@ -298,11 +296,7 @@ class AwsOfRun:
             await self._admitted()
         except Stopped:
             await self.ready()
-            raise errors.ClusterNotReady(
-                "The session ends before a test's cluster starts.",
-                checked="the session was told to end",
-                cure="Run again.",
-            ) from None
+            raise _session_ends() from None
         self._intended[name] = time.monotonic()
         self._context.journal.intend(
             KIND, name, region=self.account.region, account=self.account.id, place=self._place.uri
@@ -340,3 +334,11 @@ class AwsOfRun:
     def _say(self, text: str) -> None:
         self._saying = text
         self._context.say(text)
+
+
+def _session_ends() -> errors.ClusterNotReady:
+    return errors.ClusterNotReady(
+        "The session ends, and has no cluster any more.",
+        checked="the session was told to end",
+        cure="Run again.",
+    )

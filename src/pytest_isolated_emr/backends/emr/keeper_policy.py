@@ -122,8 +122,6 @@ CALLS = (
     Right("sts", "GetCallerIdentity"),
     Right("sts", "AssumeRole", ("sts:AssumeRole",), ("limited role",), only_if="`--isolated-emr-role-arn`"),
     Right("s3", "GetBucketLocation", ("s3:GetBucketLocation",), ("bucket",), _OURS),
-    # HeadBucket has no prefix, so this lets the names of the whole bucket be listed.
-    Right("s3", "HeadBucket", ("s3:ListBucket",), ("bucket",), _OURS, optional=True),
     _objects("PutObject", "s3:PutObject"),
     _objects("GetObject", "s3:GetObject"),
     _objects("DeleteObject", "s3:DeleteObject"),
