@@ -33,6 +33,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 _PATH = Path(__file__).with_name("keeper_path")
 #: Much longer than any of it takes: what takes longer hangs.
 _LONGEST = 180.0
+#: So long a session may take until its cluster is launched; one at which something goes wrong may never get there.
+_LAUNCH = 5.0
 PACE = {
     "poll": 0.05,
     "longest_poll": 0.5,
@@ -120,7 +122,8 @@ class Runner:
             Auditor(self._session_of_auditor(), self._bystanders) as auditor,
             AwsProxy(url, Plan(case.rules), changes) as proxy,
         ):
-            drive = _Drive(case, self._environ(home, proxy.url, case), self._order(case), self._end_clusters)
+            environ, order = self._environ(home, proxy.url, case), self._order(case)
+            drive = _Drive(case, environ, order, proxy, self._end_clusters)
             proxy.kill = drive.kill_keeper
             try:
                 result.told = drive.run()
@@ -129,12 +132,13 @@ class Runner:
             result.log = _logs(home)
             result.journal_lines = _number_in(home / _LINES)
             result.before = auditor.look()
-            proxy.heal()
+            # A list that lags is AWS in health, and so is what else changes answers.
+            proxy.plan.heal()
             runs = self._runs(proxy, home)
             if case.swept_elsewhere:
                 proxy.changes = [Aged(run_id) for run_id in runs]
                 self._sweep_elsewhere(result, home, proxy)
-                proxy.changes = []
+                proxy.changes = changes
             self._sweep(result, home, proxy)
             result.after = auditor.look()
             result.calls = len(proxy.calls())
@@ -155,8 +159,8 @@ class Runner:
             prefix=PREFIX,
             bootstrap_action=self._fails if case.bootstrap_fails else "",
             work_seconds=case.work_seconds,
-            pauses=case.ended_by_somebody or case.client_dies == "ready",
-            gives_up=case.gives_up,
+            pauses=_pauses(case),
+            gives_up=bool(case.gives_up),
             makes_cluster=case.makes_cluster,
         )
 
@@ -240,13 +244,25 @@ class _Past:
         return self._session.client(service, endpoint_url=self._url)
 
 
+def _pauses(case: Case) -> str:
+    if "launched" in (case.gives_up, case.client_dies):
+        return "asked"
+    return "ready" if case.ended_by_somebody or case.client_dies == "ready" else ""
+
+
 class _Drive:
     """Drives the session's process, and kills what is to be killed."""
 
     def __init__(
-        self, case: Case, environ: dict[str, str], order: Order, end_cluster: Callable[[str], None]
+        self,
+        case: Case,
+        environ: dict[str, str],
+        order: Order,
+        proxy: AwsProxy,
+        end_cluster: Callable[[str], None],
     ) -> None:
         self._case = case
+        self._proxy = proxy
         self._order = order
         self._end_cluster = end_cluster
         if case.kill_at_line:
@@ -297,18 +313,30 @@ class _Drive:
                 _wait_for(keeper)
 
     def _at(self, event: dict[str, Any]) -> None:
-        assert self._process.stdin is not None
-        if event["event"] == self._case.client_dies:
+        moment = event["event"]
+        if moment == "asked" and self._order.pauses == "asked":
+            self._wait_for_launch()
+            moment = "launched"
+        if moment == self._case.client_dies:
             keepers = self._keepers()
             self._process.kill()
             for keeper in keepers:
                 # Nobody tells it but its lifeline.
                 _wait_for(keeper)
-        elif event["event"] == "ready" and self._order.pauses:
+            return
+        if moment == "ready" and self._case.ended_by_somebody:
             self._end_cluster(event["cluster_id"])
+        if event["event"] == self._order.pauses:
+            assert self._process.stdin is not None
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.write("\n")
                 self._process.stdin.flush()
+
+    def _wait_for_launch(self) -> None:
+        """Wait until the cluster is launched, if it ever is."""
+        end = time.monotonic() + _LAUNCH
+        while time.monotonic() < end and not self._proxy.calls("RunJobFlow"):
+            time.sleep(0.01)
 
     def _keepers(self) -> list[psutil.Process]:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -373,7 +401,7 @@ def _judge(result: Result, home: Path) -> None:
     events = [event["event"] for event in result.told]
     if "crash" in events:
         violations.append(f"the session's process failed: {result.told[events.index('crash')]['what']}")
-    if case.client_dies and case.client_dies in events:
+    if case.client_dies.replace("launched", "asked") in events:
         # There was nobody to be told.
         if before.leaked and not case.rules and not case.changes:
             violations.append(f"left by a keeper that outlived pytest: {before.leaked}")

@@ -68,10 +68,10 @@ class Case:
     :param rules: what becomes of calls.
     :param changes: names of what becomes of answers.
     :param kill_at_line: the line of the journal at which the keeper is killed, as ``7:before``; empty for none.
-    :param client_dies: when pytest's process is killed: ``opened``, ``ready``; empty for never.
+    :param client_dies: when pytest's process is killed: ``opened``, ``launched``, ``ready``; empty for never.
     :param bootstrap_fails: whether a bootstrap action of the user's ends with 1.
     :param ended_by_somebody: whether somebody terminates the cluster when it is ready.
-    :param gives_up: whether pytest ends without waiting for the cluster.
+    :param gives_up: when pytest ends without waiting for the cluster: ``asked`` for it, or ``launched``; empty for never.
     :param versioned: whether the bucket has versions.
     :param swept_elsewhere: whether another machine's sweep comes first, when the run's leases have lapsed.
     :param work_seconds: how long tests use the cluster.
@@ -89,7 +89,7 @@ class Case:
     client_dies: str = ""
     bootstrap_fails: bool = False
     ended_by_somebody: bool = False
-    gives_up: bool = False
+    gives_up: str = ""
     versioned: bool = False
     swept_elsewhere: bool = False
     work_seconds: float = 0.2
@@ -110,11 +110,14 @@ class Case:
             parts.append(f"keeper killed {moment} line {number} of its journal")
         if self.client_dies:
             parts.append(f"pytest killed when {self.client_dies}")
+        if self.gives_up:
+            parts.append(f"pytest ends when {self.gives_up}")
+        if self.kill_sweep is not None:
+            parts.append(f"the sweep: {self.kill_sweep}")
         flags = (
             "makes_cluster",
             "bootstrap_fails",
             "ended_by_somebody",
-            "gives_up",
             "versioned",
             "swept_elsewhere",
         )
@@ -141,7 +144,7 @@ class Case:
             # Before the others, which would else be met in its place.
             rules.insert(0, _kill(chance))
         elif what == "client":
-            kind, client_dies = "pytest killed", chance.choice(("opened", "ready"))
+            kind, client_dies = "pytest killed", chance.choice(("opened", "launched", "ready"))
         return cls(
             name=f"seed {seed}",
             kind=kind,
@@ -151,7 +154,9 @@ class Case:
             client_dies=client_dies,
             bootstrap_fails=chance.random() < 0.05,
             ended_by_somebody=chance.random() < 0.05,
-            gives_up=not client_dies and chance.random() < 0.15,
+            gives_up=chance.choice(("asked", "launched"))
+            if not client_dies and chance.random() < 0.15
+            else "",
             versioned=chance.random() < 0.5,
             swept_elsewhere=chance.random() < 0.3,
             work_seconds=chance.choice((0.0, 0.2, 2.5)),
@@ -211,7 +216,9 @@ def named_cases() -> list[Case]:
         Case("the launch's answer is lost, and the list lags", "launch lost", lost, (LAGS,)),
         Case("the launch's answer is lost, and the list lags more", "launch lost", lost, (LAGS_BY_ANSWERS,)),
         Case("the launch's answer is lost, and tags come late", "launch lost", lost, (TAGS_LATE,)),
-        Case("the launch's answer is lost, and pytest ends", "launch lost", lost, (LAGS,), gives_up=True),
+        Case(
+            "the launch's answer is lost, and pytest ends", "launch lost", lost, (LAGS,), gives_up="launched"
+        ),
         Case(
             "the launch's answer is lost, and so is the list",
             "launch lost",
@@ -256,7 +263,7 @@ def named_cases() -> list[Case]:
             pace={"start": 2.0},
             expects="IE604: The cluster j-[A-Z0-9]+ was not ready",
         ),
-        Case("stuck in STARTING, and pytest ends", "cluster fails", changes=(STUCK,), gives_up=True),
+        Case("stuck in STARTING, and pytest ends", "cluster fails", changes=(STUCK,), gives_up="launched"),
         Case(
             "terminated by somebody",
             "cluster fails",
@@ -264,7 +271,7 @@ def named_cases() -> list[Case]:
             work_seconds=5.0,
             expects="IE605: The session's cluster j-[A-Z0-9]+ was ended while it was needed",
         ),
-        Case("tests make clusters", "tests' clusters", makes_cluster=True, gives_up=True),
+        Case("tests make clusters", "tests' clusters", makes_cluster=True, gives_up="launched"),
         Case(
             "tests make clusters, of whose launch the answer is lost",
             "tests' clusters",
@@ -274,7 +281,7 @@ def named_cases() -> list[Case]:
         ),
         Case("the list lags", "late", changes=(LAGS,)),
         Case("tags come late", "late", changes=(TAGS_LATE,)),
-        Case("tags come late, and pytest ends", "late", changes=(TAGS_LATE, LAGS), gives_up=True),
+        Case("tags come late, and pytest ends", "late", changes=(TAGS_LATE, LAGS), gives_up="launched"),
         Case("AWS's clock is ahead", "clock", changes=(AHEAD,), work_seconds=3.0),
         Case("AWS's clock is behind", "clock", changes=(BEHIND,), work_seconds=3.0),
         Case(
@@ -284,14 +291,21 @@ def named_cases() -> list[Case]:
             expects="IE601: This machine's clock is too far from AWS's",
         ),
         Case("pytest is killed at once", "pytest killed", client_dies="opened"),
+        Case(
+            "pytest is killed while the cluster starts",
+            "pytest killed",
+            changes=(LAGS,),
+            client_dies="launched",
+        ),
+        Case("pytest ends at once", "nothing", gives_up="asked"),
         Case("pytest is killed while tests run", "pytest killed", client_dies="ready"),
     ]
     for operation in ("TerminateJobFlows", "DeleteObjects"):
         for swept_elsewhere in (False, True):
-            where = "another machine's sweep" if swept_elsewhere else "sweep"
+            where = "another machine's sweep" if swept_elsewhere else "this machine's sweep"
             cases.append(
                 Case(
-                    f"keeper killed, and the {where} killed at {operation}",
+                    f"keeper killed, and {where} killed at {operation}",
                     "sweep killed",
                     (Rule(Fault.KILLED_BEFORE, ("ListInstances", "TerminateJobFlows"), count=1),),
                     kill_sweep=Rule(Fault.KILLED_AFTER, (operation,), count=1),

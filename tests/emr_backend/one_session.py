@@ -41,7 +41,7 @@ class Order:
     :param prefix: of the scratch.
     :param bootstrap_action: a script that the cluster runs after its own; empty for none.
     :param work_seconds: how long tests use the cluster, once that is ready.
-    :param pauses: whether it waits for a line once the cluster is ready.
+    :param pauses: when it waits for a line: ``asked`` for the cluster, or when that is ``ready``; empty for never.
     :param gives_up: whether it ends without waiting for the cluster.
     :param makes_cluster: whether a test makes a cluster of its own, and leaves it.
     """
@@ -51,7 +51,7 @@ class Order:
     prefix: str
     bootstrap_action: str = ""
     work_seconds: float = 0.3
-    pauses: bool = False
+    pauses: str = ""
     gives_up: bool = False
     makes_cluster: bool = False
 
@@ -95,13 +95,16 @@ def _use_clusters(session: Session, settings: Settings, order: Order) -> None:
     client.request("start_cluster", request=request)
     if order.makes_cluster:
         _make_cluster(session, request)
+    _say("asked")
+    if order.pauses == "asked":
+        sys.stdin.readline()
     if order.gives_up:
         _say("worked")
         return
     while client.request("waits_for")["waits_for"]:
         continue
     _say("ready", cluster_id=client.request("cluster_id")["cluster_id"])
-    if order.pauses:
+    if order.pauses == "ready":
         sys.stdin.readline()
     end = time.monotonic() + order.work_seconds
     while time.monotonic() < end:
