@@ -44,6 +44,7 @@ RUNTIME = ConnectRuntime(
         defaults=lambda: {"spark.connect.execute.reattachable.senderMaxStreamDuration": "1s"},
         python_path=suite_path,
         note=NOTES.append,
+        wait_for_cluster=lambda: None,
     ),
     modules=SuiteModules(
         Path(tempfile.mkdtemp(dir=os.environ["WORK"])), NOTES.append, os.environ["PYFILES"].split(":")
