@@ -19,6 +19,7 @@ from botocore.config import Config
 
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backend_options import backend_options
+from pytest_isolated_emr.backends.emr import tags
 from pytest_isolated_emr.backends.emr.launch import launch
 from pytest_isolated_emr.backends.emr.pace import Pace
 from pytest_isolated_emr.backends.emr.request import cluster_request
@@ -115,9 +116,10 @@ def _use_clusters(session: Session, settings: Settings, order: Order) -> None:
 
 def _make_cluster(session: Session, asked: dict[str, Any]) -> None:
     """Be a test that makes a cluster, and does not end it."""
-    terms = ClusterTerms.from_message(session.run_id, session.cluster)
-    request = terms.request(asked, "main-1")
-    session.client.request("intend_cluster", name=request["Name"])
+    name = tags.name_of(session.run_id, "main-1")
+    while (answer := session.client.request("intend_cluster", name=name))["waits_for"]:
+        continue
+    request = ClusterTerms.from_message(session.run_id, answer["session_cluster"]).request(asked, "main-1")
     once = boto3.client("emr", region_name=session.region, config=Config(retries={"total_max_attempts": 1}))
     launch(once, request, Pace.of_environment())
 
