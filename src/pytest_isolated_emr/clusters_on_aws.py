@@ -13,6 +13,7 @@ from pytest_isolated_emr.backends.emr import cures
 from pytest_isolated_emr.backends.emr.account import aws_errors
 from pytest_isolated_emr.backends.emr.launch import launch
 from pytest_isolated_emr.backends.emr.pace import Pace
+from pytest_isolated_emr.backends.emr.readiness import READY, await_ready, reasons_of
 from pytest_isolated_emr.backends.emr.request import overlaid
 from pytest_isolated_emr.backends.emr.tags import name_of
 from pytest_isolated_emr.backends.emr.termination import ENDED
@@ -213,41 +214,30 @@ class ClustersOnAws:
         return f"the cluster is {state}: {reason.get('Code', '')}: {reason.get('Message', '')}"
 
     def _wait_until_ready(self, cluster_id: str, name: str) -> None:
-        waited, pause, last = 0.0, self._pace.poll, ""
-        while True:
-            status = self._describe(cluster_id)["Status"]
-            state = status["State"]
-            if state == "WAITING":
-                return
-            if state in ENDED:
-                break
-            if state != last:
-                self._say(f"the cluster {cluster_id} ({name}) is {state}, {waited:.0f} s")
-                last = state
-            if waited >= self._pace.start:
-                break
-            self._pause(pause)
-            waited += pause
-            pause = self._pace.longer(pause)
-        raise self._failed(cluster_id, status, waited)
+        said = ""
 
-    def _failed(self, cluster_id: str, status: dict[str, Any], waited: float) -> errors.ClusterFailed:
+        def look() -> dict[str, Any]:
+            nonlocal said
+            status: dict[str, Any] = self._describe(cluster_id)["Status"]
+            if status["State"] not in {said, *READY, *ENDED}:
+                said = status["State"]
+                self._say(f"the cluster {cluster_id} ({name}) is {said}")
+            return status
+
+        status, waited = await_ready(look, self._pace, self._pause)
+        if status["State"] in READY:
+            return
         whole = self._kept_logs.words_for(cluster_id, self._logs_of_cluster(cluster_id))
-        reason = status.get("StateChangeReason", {})
-        if status["State"] not in ENDED:
-            return errors.ClusterFailed(
-                f"The cluster {cluster_id} was not ready in time.",
-                checked=f"it is {status['State']} after {waited:.0f} seconds: {reason.get('Message')}; {whole}",
-                cure="Look at the cluster's page in the console, and run again.",
+        if status["State"] in ENDED:
+            raise errors.ClusterFailed(
+                f"The cluster {cluster_id} ended before it was ready: {status['StateChangeReason'].get('Message')}.",
+                checked=f"{reasons_of(status)}; {whole}",
+                cure=cures.cure_for(status),
             )
-        details = [
-            f"{each.get('ErrorCode', '')}: {each.get('ErrorMessage', '')}"
-            for each in status.get("ErrorDetails") or ()
-        ]
-        return errors.ClusterFailed(
-            f"The cluster {cluster_id} ended before it was ready: {reason.get('Message')}.",
-            checked="; ".join([f"{status['State']}, {reason.get('Code')}", *details, whole]),
-            cure=cures.cure_for(status),
+        raise errors.ClusterFailed(
+            f"The cluster {cluster_id} was not ready in time.",
+            checked=f"after {waited:.0f} seconds it is {reasons_of(status)}; {whole}",
+            cure="Look at the cluster's page in the console, and run again.",
         )
 
     def _end(self, cluster_id: str) -> None:

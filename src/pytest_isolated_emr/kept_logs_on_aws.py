@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.backends.emr import tags
 from pytest_isolated_emr.backends.emr.account import aws_errors
-from pytest_isolated_emr.lifecycle.run_id import started_at
+from pytest_isolated_emr.backends.emr.clusters_of_run import named
 from pytest_isolated_emr.logs_on_s3 import LogDirectory
 
 #: So much of a cluster's logs is copied, in bytes as they are on S3.
@@ -60,18 +58,10 @@ class KeptLogsOnAws:
         :param s3: a boto3 client of S3.
         """
         try:
-            clusters = self._clusters(emr)
+            clusters = sorted(str(each["Id"]) for each in named(emr, self._run_id))
         except errors.IsolatedEmrError as error:
             return [f"not kept: logs of EMR clusters: {error.what} {error.checked}"]
         return [self._keep_cluster(cluster_id, emr, s3) for cluster_id in clusters]
-
-    def _clusters(self, emr: Any) -> list[str]:
-        # Clocks differ.
-        since = started_at(self._run_id) - timedelta(days=1)
-        with aws_errors("listing clusters (elasticmapreduce:ListClusters)"):
-            pages = emr.get_paginator("list_clusters").paginate(CreatedAfter=since)
-            found = [each for page in pages for each in page["Clusters"]]
-        return sorted(each["Id"] for each in found if tags.run_id_of(each["Name"]) == self._run_id)
 
     def _keep_cluster(self, cluster_id: str, emr: Any, s3: Any) -> str:
         what = f"logs of the EMR cluster {cluster_id}"

@@ -47,7 +47,8 @@ class IsolatedRun:
         self._missing = ""
         self._is_down = False
         kept_logs = KeptLogs(session, chosen.retention)
-        made = maker.make(RunContext(config, chosen, session, self._progress, self._note), kept_logs)
+        self._context = RunContext(config, chosen, session, self._progress, self._note)
+        made = maker.make(self._context, kept_logs)
         self._spark, self._keep_logs = made.spark, made.keep_logs
         self._guard = session.environment_guard(is_remote=self._spark.runtime.is_remote)
         self.scratches = Scratches(session, is_kept=self._is_kept, on_kept=self._on_kept)
@@ -70,7 +71,7 @@ class IsolatedRun:
         if joins is not None:
             session = Session.attach(*joins, chosen)
         else:
-            keeper = Session.launch_keeper(chosen.backend)
+            keeper = Session.launch_keeper(chosen)
             try:
                 # A fifth of a second, in which the keeper comes up.
                 import_pyspark()
@@ -255,7 +256,7 @@ class IsolatedRun:
         self._kept += self._keep_logs()
 
     def _end_session(self) -> None:
-        problems, notes = self._session.close(self._progress)
+        problems, notes = self._session.close(self._context.show_wait)
         self._problems += problems
         for note in notes:
             self._note(note)

@@ -92,7 +92,7 @@ def _on_aws(settings: EmrSettings, spark_version: str, context: RunContext, kept
     def keep_logs() -> list[str]:
         # All of a cluster's logs are on S3 when it has ended.
         while waits_for := session.client.request("end_clusters")["waits_for"]:
-            context.progress(waits_for)
+            context.show_wait(waits_for)
         return [*kept_logs.keep(), *on_aws.keep(session.client_of("emr"), session.client_of("s3"))]
 
     spark = SparkOnEmr(context, settings, release, spark_version, start_cluster)
@@ -103,6 +103,6 @@ def _on_aws(settings: EmrSettings, spark_version: str, context: RunContext, kept
         context.wait_for_backend,
         kept_logs=on_aws,
         pace=Pace.of_environment(),
-        say=context.progress,
+        say=context.show_wait,
     )
     return RunParts(spark, clusters, keep_logs)

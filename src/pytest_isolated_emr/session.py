@@ -61,10 +61,10 @@ class Session:
     place: str = ""
 
     @staticmethod
-    def launch_keeper(backend: str) -> KeeperClient:
+    def launch_keeper(settings: Settings) -> KeeperClient:
         """Begin to start a session: its keeper comes up while this process does something else.
 
-        :param backend: the session's.
+        :param settings: what was asked for.
         :raises UnsupportedPlatform: there can be none on this one.
         """
         if sys.platform == "win32":
@@ -73,7 +73,7 @@ class Session:
                 checked=f"sys.platform is {sys.platform}",
                 cure="Run it in WSL 2, in a container, or on Linux or macOS.",
             )
-        on_aws = backend == "emr"
+        on_aws = settings.emr is not None
         # Elsewhere nothing of a session has any business with the user's AWS.
         return KeeperClient.launch(
             {name: value for name, value in os.environ.items() if on_aws or not name.startswith("AWS_")}

@@ -155,7 +155,7 @@ class SparkOnEmr:
             python_path=suite_path,
             note=context.note,
             wait_for_cluster=self.wait_for_cluster,
-            progress=context.progress,
+            progress=context.show_wait,
         )
         return ConnectRuntime(
             context.session.client,

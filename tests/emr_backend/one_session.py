@@ -74,7 +74,7 @@ def main() -> None:
             bootstrap_actions=(_action(order.bootstrap_action),) if order.bootstrap_action else (),
         ),
     )
-    keeper = Session.launch_keeper(settings.backend)
+    keeper = Session.launch_keeper(settings)
     with _telling("open") as is_open:
         session = Session.start(settings, sys.argv, keeper, backend_options(settings, "4.0.0"))
         _say("opened", run_id=session.run_id)

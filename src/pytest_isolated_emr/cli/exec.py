@@ -48,7 +48,7 @@ def exec_(backend: str, region: str | None, command: tuple[str, ...]) -> None:
     session = Session.start(
         settings,
         sys.argv,
-        Session.launch_keeper(settings.backend),
+        Session.launch_keeper(settings),
         backend_options(settings, wiring.installation.version),
     )
     try:

@@ -13,13 +13,12 @@ from pytest_isolated_emr.backends.emr.account import Account, aws_errors
 from pytest_isolated_emr.backends.emr.clusters_of_run import ClustersOfRun
 from pytest_isolated_emr.backends.emr.launch import ask
 from pytest_isolated_emr.backends.emr.pace import Pace, Stop, Stopped
+from pytest_isolated_emr.backends.emr.readiness import READY, await_ready, reasons_of
 from pytest_isolated_emr.backends.emr.tags import SessionIdentity
-from pytest_isolated_emr.backends.emr.termination import ENDED, describe, is_unknown
+from pytest_isolated_emr.backends.emr.termination import ENDED, describe
 from pytest_isolated_emr.lifecycle.journal import Journal
 
 KIND = "emr-cluster"
-#: States in which it takes steps and sessions.
-_READY = frozenset({"WAITING", "RUNNING"})
 #: So often a launch whose answer got lost, and that left no cluster, is tried.
 _LAUNCHES = 3
 _ASKED_FOR = "asked for"
@@ -123,44 +122,19 @@ class SessionCluster:
         :raises IsolatedEmrError: AWS refused to tell of it.
         :raises Stopped: the session ends.
         """
-        pause = self._pace.poll
-        began = time.monotonic()
-        while True:
-            waited = time.monotonic() - began
-            silence = ""
-            try:
-                status = self._look()
-            except errors.AwsUnreachable as error:
-                silence = f"; {error.checked}"
-            except errors.AwsRefused as error:
-                # AWS may not know it yet.
-                if not is_unknown(error) or waited >= self._pace.settle:
-                    raise
-            else:
-                if status["State"] in _READY:
-                    return
-                if status["State"] in ENDED:
-                    raise self._not_ready(status)
-            if waited >= self._pace.start:
-                raise errors.ClusterNotReady(
-                    f"The cluster {self.id} was not ready after {waited / 60:.0f} minutes.",
-                    checked=f"it is {self._state}{silence}; {self.console}",
-                    cure="Look at the cluster's events in the console; a smaller instance type or another subnet may be there sooner.",
-                )
-            self._stop.wait(pause)
-            pause = self._pace.longer(pause)
-
-    def _not_ready(self, status: dict[str, Any]) -> errors.ClusterNotReady:
-        reason = status.get("StateChangeReason", {})
-        details = "; ".join(
-            f"{detail.get('ErrorCode', '')}: {detail.get('ErrorMessage', '')}"
-            for detail in status.get("ErrorDetails") or ()
-        )
-        return errors.ClusterNotReady(
-            f"The cluster {self.id} ended before it was ready.",
-            checked=f"DescribeCluster: {status['State']}: {reason.get('Code', 'no code')}: "
-            f"{reason.get('Message') or 'no more words'}{'; ' + details if details else ''}; {self.console}",
-            cure=cures.cure_for(status),
+        status, waited = await_ready(self._look, self._pace, self._stop.wait)
+        if status["State"] in READY:
+            return
+        if status["State"] in ENDED:
+            raise errors.ClusterNotReady(
+                f"The cluster {self.id} ended before it was ready.",
+                checked=f"DescribeCluster: {reasons_of(status)}; {self.console}",
+                cure=cures.cure_for(status),
+            )
+        raise errors.ClusterNotReady(
+            f"The cluster {self.id} was not ready after {waited / 60:.0f} minutes.",
+            checked=f"it is {reasons_of(status)}; {self.console}",
+            cure="Look at the cluster's events in the console; a smaller instance type or another subnet may be there sooner.",
         )
 
     def check(self) -> None:
@@ -173,7 +147,7 @@ class SessionCluster:
         if status["State"] in (*ENDED, "TERMINATING"):
             raise errors.ClusterEnded(
                 f"The session's cluster {self.id} was ended while it was needed.",
-                checked=f"DescribeCluster: {status['State']}: {self._reason}; {self.console}",
+                checked=f"DescribeCluster: {reasons_of(status)}; {self.console}",
                 cure=cures.cure_for(status),
             )
 

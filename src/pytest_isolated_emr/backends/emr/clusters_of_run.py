@@ -17,6 +17,25 @@ from pytest_isolated_emr.backends.emr.termination import ENDED, describe, termin
 from pytest_isolated_emr.lifecycle.run_id import started_at
 
 
+def named(emr: Any, run_id: str) -> list[dict[str, Any]]:
+    """Return what ListClusters has of clusters with a run's name, ended or not.
+
+    :param emr: a boto3 client.
+    :param run_id: the run.
+    :raises IsolatedEmrError: AWS refused it, or did not answer.
+    """
+    # By whichever clock the run's id is: none of its clusters is older.
+    since = started_at(run_id) - timedelta(days=1)
+    with aws_errors("listing clusters (elasticmapreduce:ListClusters)"):
+        pages = emr.get_paginator("list_clusters").paginate(CreatedAfter=since)
+        return [
+            cluster
+            for page in pages
+            for cluster in page["Clusters"]
+            if tags.run_id_of(cluster["Name"]) == run_id
+        ]
+
+
 class ClustersOfRun:
     """Looks for a run's clusters, and ends them.
 
@@ -65,17 +84,7 @@ class ClustersOfRun:
             pause = self._pace.longer(pause)
 
     def _named(self) -> list[dict[str, Any]]:
-        """Return what ListClusters has of those with the run's name, ended or not."""
-        # By whichever clock the run's id is: none of its clusters is older.
-        since = started_at(self._run_id) - timedelta(days=1)
-        with aws_errors("listing clusters (elasticmapreduce:ListClusters)"):
-            pages = self._account.client("emr").get_paginator("list_clusters").paginate(CreatedAfter=since)
-            return [
-                cluster
-                for page in pages
-                for cluster in page["Clusters"]
-                if tags.run_id_of(cluster["Name"]) == self._run_id
-            ]
+        return named(self._account.client("emr"), self._run_id)
 
     def _confirmed(self, named: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
         confirmed, doubtful = [], []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,14 +11,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.emr import cures
 from pytest_isolated_emr.backends.emr.account import aws_errors, is_without_effect
+from pytest_isolated_emr.backends.emr.clusters_of_run import named
 from pytest_isolated_emr.backends.emr.pace import Pace
+from pytest_isolated_emr.backends.emr.tags import run_id_of
 
 
 def launch(emr: Any, request: dict[str, Any], pace: Pace, wait: Callable[[float], None] = time.sleep) -> str:
     """Launch a cluster, and return its id. Where the answer is lost, the cluster is looked for by its name.
 
     :param emr: a client that sends a request once and not again by itself.
-    :param request: RunJobFlow's, of a name that no other cluster has.
+    :param request: RunJobFlow's, of a name of the run's that no other cluster has.
     :param pace: how often to ask, and how long ListClusters may not know of a cluster.
     :param wait: waits for so many seconds.
     :raises ClusterRefused: AWS does not take it.
@@ -67,15 +68,11 @@ def ask(
 def _lost(emr: Any, name: str, pace: Pace, wait: Callable[[float], None]) -> str:
     waited, pause = 0.0, pace.poll
     said = ""
-    # It was made just now, whatever time it is here.
-    since = datetime.now(timezone.utc) - timedelta(days=1)
+    run_id = run_id_of(name)
+    assert run_id is not None
     while True:
         try:
-            with aws_errors("looking for the cluster by its name (elasticmapreduce:ListClusters)"):
-                pages = emr.get_paginator("list_clusters").paginate(CreatedAfter=since)
-                found = [
-                    str(each["Id"]) for page in pages for each in page["Clusters"] if each["Name"] == name
-                ]
+            found = [str(each["Id"]) for each in named(emr, run_id) if each["Name"] == name]
         except errors.AwsUnreachable as again:
             found, said = [], f"; {again.checked}"
         if found:
