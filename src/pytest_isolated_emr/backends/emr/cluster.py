@@ -99,7 +99,7 @@ class SessionCluster:
         """Return the id of the cluster of a RunJobFlow whose answer got lost, if there is one."""
         self._state = "launched, perhaps: AWS's answer got lost"
         try:
-            found, doubtful = self._clusters(self._stop.wait).find_late([self._identity.cluster_name])
+            found, doubtful = self._clusters(self._stop.wait).find([self._identity.cluster_name])
         except errors.IsolatedEmrError as error:
             raise self._uncertain(error.checked) from error
         found = [each for each in found if each["Name"] == self._identity.cluster_name]

@@ -55,17 +55,12 @@ class ClustersOfRun:
         self._pace = pace
         self._wait = wait
 
-    def find(self) -> tuple[list[dict[str, Any]], list[str]]:
+    def find(self, late: Collection[str] = ()) -> tuple[list[dict[str, Any]], list[str]]:
         """Return those that have not ended, and the ids of others that have the run's name and not its tags.
 
-        :raises IsolatedEmrError: AWS refused it, or did not answer.
-        """
-        return self._confirmed(self._named())
+        It looks again, for as long as AWS may take to know what was made: for clusters that are late, and for tags.
 
-    def find_late(self, names: Collection[str]) -> tuple[list[dict[str, Any]], list[str]]:
-        """The same, but look for as long as a cluster may stay unknown, or until some are known, ended or not.
-
-        :param names: of those that may have been made just now.
+        :param late: names of clusters that may have been made just now. One that has ended is known, too.
         :raises IsolatedEmrError: AWS refused it, or did not answer at the last look.
         """
         waited, pause = 0.0, self._pace.poll
@@ -74,7 +69,7 @@ class ClustersOfRun:
             try:
                 named = self._named()
                 found, doubtful = self._confirmed(named)
-                if is_last or (not doubtful and set(names) <= {each["Name"] for each in named}):
+                if is_last or (not doubtful and set(late) <= {each["Name"] for each in named}):
                     return found, doubtful
             except errors.AwsUnreachable:
                 if is_last:
@@ -138,7 +133,7 @@ class ClustersOfRun:
         if known is not None:
             attempt(f"cluster {known}", lambda: end(self._known(known)))
         try:
-            found, doubtful = self.find_late(late) if late else self.find()
+            found, doubtful = self.find(late)
         except errors.IsolatedEmrError as error:
             problems.append(f"clusters of {self._run_id}: {error.what} {error.checked}")
             return ended, problems
