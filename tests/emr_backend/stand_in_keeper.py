@@ -57,9 +57,9 @@ class StandInKeeper:
             assert described["State"] not in _ENDED, described
             assert time.monotonic() < deadline, described
             time.sleep(0.05)
-        return self._spark_access()
+        return self._access()
 
-    def _spark_access(self) -> dict[str, Any]:
+    def _access(self) -> dict[str, Any]:
         answer = self.emr.get_session_endpoint(ClusterId=self.cluster, SessionId=self._session)
         token, expires = answer["AuthToken"], answer["AuthTokenExpirationTime"].timestamp()
         if self.token_seconds is not None:

@@ -15,6 +15,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 
+from pytest_isolated_emr.backends.emr import account as account_module
 from pytest_isolated_emr.backends.emr.lease import Lease, LeaseBody, read_lease
 from pytest_isolated_emr.lifecycle.run_id import new_run_id
 from tests.emr_backend.answers import Aged, Change, EventualTags, LaggingList, SkewedClock, StuckStarting
@@ -387,7 +388,7 @@ def test_time_that_passes_for_one_run_alone(through: Through, scratch: Scratch) 
         Lease(scratch.account, scratch.bucket, f"{run_id}/lease.json", body).take()
     _, aws = through(changes=(Aged(runs[0]),))
     account = scratch.another_account()
-    account._clients["s3"] = aws.client("s3")
+    account._clients["s3", account_module._ATTEMPTS] = aws.client("s3")
     states = [read_lease(account, scratch.bucket, f"{run_id}/lease.json") for run_id in runs]
     assert [state.is_lapsed for state in states if state is not None] == [True, False]
 

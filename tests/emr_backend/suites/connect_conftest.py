@@ -46,6 +46,7 @@ RUNTIME = ConnectRuntime(
         # It is there.
         wait_for_cluster=lambda: None,
         note=NOTES.append,
+        wait_for_cluster=lambda: None,
     ),
     modules=SuiteModules(
         Path(tempfile.mkdtemp(dir=os.environ["WORK"])), NOTES.append, os.environ["PYFILES"].split(":")

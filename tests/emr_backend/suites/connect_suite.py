@@ -55,7 +55,7 @@ def test_the_first_session(spark_session, keeper):
 
 def test_one_token_for_an_hour(spark, keeper):
     assert spark.range(3).count() == 3
-    assert keeper.count("spark_access") == 0
+    assert keeper.count("spark_gateway") == keeper.count("start_spark")
 
 
 def test_another_server_is_not_reached(notes):
@@ -267,9 +267,9 @@ def test_calls_get_a_token_that_holds(tokens_of_a_second, spark, runtime):
 
     old = os.environ["SPARK_REMOTE"]
     until_the_token_ends(runtime)
-    renewed = tokens_of_a_second.count("spark_access")
+    renewed = tokens_of_a_second.count("spark_gateway")
     assert spark.range(4).count() == 4
-    assert tokens_of_a_second.count("spark_access") > renewed
+    assert tokens_of_a_second.count("spark_gateway") > renewed
     assert os.environ["SPARK_REMOTE"] != old
     # What has no other token than that one is refused by the gate.
     code = "import sys; from pyspark.sql import SparkSession; SparkSession.builder.remote(sys.argv[1]).getOrCreate().range(3).count()"

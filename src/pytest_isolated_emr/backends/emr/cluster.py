@@ -75,6 +75,8 @@ class SessionCluster:
         emr = self._account.client_that_asks_once("emr")
         for _ in range(_LAUNCHES):
             try:
+                # Just before the act: who ends the session then knows that there is none.
+                self._stop.wait(0)
                 self.id = ask(emr, request, self._pace, self._stop.wait)
             except (errors.IsolatedEmrError, Stopped):
                 self._is_none()

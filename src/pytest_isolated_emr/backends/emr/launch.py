@@ -35,12 +35,11 @@ def ask(emr: Any, request: dict[str, Any], pace: Pace, wait: Callable[[float], N
     :param emr: a client that sends a request once and not again by itself.
     :param request: RunJobFlow's.
     :param pace: how often to ask while AWS is asked too often.
-    :param wait: waits for so many seconds. It is called just before each request, too, and may cut it off.
+    :param wait: waits for so many seconds.
     :raises ClusterRefused: AWS does not take it: there is none.
     :raises IsolatedEmrError: AWS cannot be asked: there is none.
     """
     waited, pause = 0.0, pace.poll
-    wait(0)
     while True:
         try:
             with aws_errors("launching a cluster (elasticmapreduce:RunJobFlow)"):

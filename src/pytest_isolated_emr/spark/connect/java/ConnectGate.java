@@ -141,16 +141,25 @@ public final class ConnectGate implements ServerInterceptor {
         }
 
         public void run() {
-            Server server = null;
             try {
-                while (server == null || server.getPort() <= 0) {
+                int port = portOf(SparkConnectService$.MODULE$.server());
+                while (port <= 0) {
                     Thread.sleep(10L);
-                    server = SparkConnectService$.MODULE$.server();
+                    port = portOf(SparkConnectService$.MODULE$.server());
                 }
+                write(this.path, Integer.toString(port));
             } catch (InterruptedException error) {
-                return;
+                Thread.currentThread().interrupt();
             }
-            write(this.path, Integer.toString(server.getPort()));
+        }
+
+        private static int portOf(Server server) {
+            try {
+                return server == null ? 0 : server.getPort();
+            } catch (IllegalStateException error) {
+                // Spark names the server before it starts it.
+                return 0;
+            }
         }
     }
 
