@@ -43,8 +43,6 @@ RUNTIME = ConnectRuntime(
         # Clients have to come back for the results of what takes longer.
         defaults=lambda: {"spark.connect.execute.reattachable.senderMaxStreamDuration": "1s"},
         python_path=suite_path,
-        # It is there.
-        wait_for_cluster=lambda: None,
         note=NOTES.append,
         wait_for_cluster=lambda: None,
     ),
