@@ -14,6 +14,7 @@ from pytest_isolated_emr.backends.emr.account import aws_errors
 from pytest_isolated_emr.backends.emr.launch import launch
 from pytest_isolated_emr.backends.emr.pace import Pace
 from pytest_isolated_emr.backends.emr.request import overlaid
+from pytest_isolated_emr.backends.emr.tags import name_of
 from pytest_isolated_emr.backends.emr.termination import ENDED
 from pytest_isolated_emr.backends.emr.terms import ClusterTerms
 from pytest_isolated_emr.kept_logs_on_aws import KeptLogsOnAws
@@ -33,7 +34,6 @@ class ClustersOnAws:
     :param request: returns the RunJobFlow request that this run asks for.
     :param start_cluster: has the keeper begin the session's cluster.
     :param wait: waits until the session's cluster is ready.
-    :param terms: what every cluster of the session has.
     :param kept_logs: tells where logs will be.
     :param pace: how often AWS is asked, and how long for.
     :param pause: waits for so many seconds.
@@ -47,7 +47,6 @@ class ClustersOnAws:
         start_cluster: Callable[[], None],
         wait: Callable[[], None],
         *,
-        terms: ClusterTerms,
         kept_logs: KeptLogsOnAws,
         pace: Pace | None = None,
         pause: Callable[[float], None] = time.sleep,
@@ -57,7 +56,6 @@ class ClustersOnAws:
         self._request = request
         self._start_cluster = start_cluster
         self._wait = wait
-        self._terms = terms
         self._kept_logs = kept_logs
         self._pace = pace or Pace()
         self._pause = pause
@@ -93,11 +91,15 @@ class ClustersOnAws:
         self._count += 1
         # A name that no other cluster has: where an answer is lost it is looked for by that.
         which = f"{self._session.worker}-{self._count} {run_job_flow.get('Name', '')}"
-        request = self._terms.request(overlaid(self._request(), run_job_flow), which)
-        self._session.client.request("intend_cluster", name=request["Name"])
+        terms = self._admitted(name_of(self._session.run_id, which))
+        request = terms.request(overlaid(self._request(), run_job_flow), which)
         # botocore would send a request again that had its effect already.
         once = self._client("emr", attempts=1)
-        cluster_id = launch(once, request, self._pace, self._pause)
+        try:
+            cluster_id = launch(once, request, self._pace, self._pause)
+        except errors.ClusterRefused:
+            self._session.client.request("forget_cluster", name=request["Name"])
+            raise
         try:
             self._wait_until_ready(cluster_id, request["Name"])
         except BaseException:
@@ -105,6 +107,15 @@ class ClustersOnAws:
             self._end(cluster_id)
             raise
         return cluster_id
+
+    def _admitted(self, name: str) -> ClusterTerms:
+        """Wait until the session may have a cluster of that name, and return what it has of the session."""
+        while waits_for := (answer := self._ask_for(name))["waits_for"]:
+            self._say(waits_for)
+        return ClusterTerms.from_message(self._session.run_id, answer["session_cluster"])
+
+    def _ask_for(self, name: str) -> dict[str, Any]:
+        return self._session.client.request("intend_cluster", name=name)
 
     def add_step(self, cluster_id: str, step: dict[str, Any]) -> str:
         """Give a cluster a step, and return its id.

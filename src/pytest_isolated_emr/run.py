@@ -7,13 +7,13 @@ xdist worker, which joins it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 
-from pytest_isolated_emr import errors, settings
+from pytest_isolated_emr import settings
 from pytest_isolated_emr.aws import interception
 from pytest_isolated_emr.backend_options import backend_options
 from pytest_isolated_emr.environment import Environment
@@ -154,7 +154,7 @@ class IsolatedRun:
             try:
                 report.sections.extend(self.tests_spark.report())
                 report.sections.extend(self.tests_clusters.report())
-            except errors.KeeperDied as error:
+            except IsolatedEmrError as error:
                 report.sections.append(("isolated-emr", str(error)))
         return report  # type: ignore[return-value]
 
@@ -228,26 +228,43 @@ class IsolatedRun:
             return
         self._is_down = True
         try:
-            self._spark.uninstall()
-            self.scratches.end_session()
+            self._attempt(self._spark.uninstall)
+            self._attempt(self.scratches.end_session)
             if self._session.worker == OWNER:
                 if self._is_kept(None):
-                    self._kept += self._keep_logs()
-                problems, notes = self._session.close(self._progress)
-                self._problems += problems
-                for note in notes:
-                    self._note(note)
-        except errors.KeeperDied as error:
-            self._problems.append(str(error))
+                    self._attempt(self._keep)
+                self._attempt(self._end_session)
         finally:
             self._session.client.close()
         if hasattr(self._config, "workeroutput"):
             lines = [*self._kept, *self._notes, *self._problems]
             self._config.workeroutput[_PLUGIN] = {"lines": lines, "missing": self._missing}
 
+    def _attempt(self, step: Callable[[], None]) -> None:
+        """Take a step of the end; what follows has to be done as well, whatever becomes of it."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - the user is told of it
+            problem = (
+                str(error) if isinstance(error, IsolatedEmrError) else f"{type(error).__name__}: {error}"
+            )
+            if problem not in self._problems:
+                self._problems.append(problem)
+
+    def _keep(self) -> None:
+        self._kept += self._keep_logs()
+
+    def _end_session(self) -> None:
+        problems, notes = self._session.close(self._progress)
+        self._problems += problems
+        for note in notes:
+            self._note(note)
+
     def _close(self) -> None:
         """Put everything of this process back, however far the run came."""
-        self._take_down()
-        interception.deactivate()
-        self._guard.restore()
-        type(self)._active -= 1
+        try:
+            self._take_down()
+        finally:
+            interception.deactivate()
+            self._guard.restore()
+            type(self)._active -= 1

@@ -33,5 +33,15 @@ class RunContext:
 
         :raises IsolatedEmrError: it cannot be had.
         """
-        while waits_for := self.session.client.request("waits_for")["waits_for"]:
+        while self.look_at_backend():
+            pass
+
+    def look_at_backend(self) -> bool:
+        """Look what Spark's start waits for, for some seconds, and show it; tell whether there is anything.
+
+        :raises IsolatedEmrError: it cannot be had.
+        """
+        waits_for: str = self.session.client.request("waits_for")["waits_for"]
+        if waits_for:
             self.progress(waits_for)
+        return bool(waits_for)

@@ -73,17 +73,13 @@ def _on_aws(settings: EmrSettings, spark_version: str, context: RunContext, kept
     # Most runs are local ones, and have no use for these.
     from pytest_isolated_emr.asked_cluster import asked_cluster
     from pytest_isolated_emr.backends.emr.pace import Pace
-    from pytest_isolated_emr.backends.emr.terms import ClusterTerms
     from pytest_isolated_emr.clusters_on_aws import ClustersOnAws
     from pytest_isolated_emr.kept_logs_on_aws import KeptLogsOnAws
     from pytest_isolated_emr.spark_on_emr import SparkOnEmr
 
     session = context.session
     release = releases.of(context.settings.release, spark_version)
-    terms = ClusterTerms.from_message(session.run_id, session.cluster)
-    on_aws = KeptLogsOnAws(
-        session.run_id, session.directory, terms.identity.place, context.settings.retention
-    )
+    on_aws = KeptLogsOnAws(session.run_id, session.directory, session.place, context.settings.retention)
 
     @cache
     def request() -> dict[str, Any]:
@@ -105,7 +101,6 @@ def _on_aws(settings: EmrSettings, spark_version: str, context: RunContext, kept
         request,
         start_cluster,
         context.wait_for_backend,
-        terms=terms,
         kept_logs=on_aws,
         pace=Pace.of_environment(),
         say=context.progress,

@@ -43,7 +43,7 @@ class Session:
     :param credentials: the only ones that the private endpoint accepts; None on Amazon's own AWS.
     :param container_variables: those by which AWS clients find the run's limited credentials; empty if there are none.
     :param aws_notes: what the user should know of the session's AWS.
-    :param cluster: what a cluster of the session's on Amazon's own AWS begins with; empty on the private one.
+    :param place: the run's own prefix on Amazon's own AWS, as ``s3://bucket/prefix/run id``; empty on the private one.
     """
 
     client: KeeperClient
@@ -58,7 +58,7 @@ class Session:
     credentials: SessionCredentials | None
     container_variables: dict[str, str] = field(default_factory=dict, repr=False)
     aws_notes: tuple[str, ...] = ()
-    cluster: dict[str, Any] = field(default_factory=dict)
+    place: str = ""
 
     @staticmethod
     def launch_keeper(backend: str) -> KeeperClient:
@@ -144,7 +144,7 @@ class Session:
             else None,
             container_variables=described.get("container_variables", {}),
             aws_notes=tuple(described.get("notes", ())),
-            cluster=described.get("session_cluster", {}),
+            place=described.get("place", ""),
         )
 
     @property

@@ -106,7 +106,7 @@ class SparkOnEmr:
         """Show what workers wait for, who have no terminal."""
         while not self._is_over.wait(_TELL_SECONDS):
             try:
-                self._context.wait_for_backend()
+                self._context.look_at_backend()
             except IsolatedEmrError:
                 # Whoever needs it hears of it.
                 return
@@ -155,6 +155,7 @@ class SparkOnEmr:
             python_path=suite_path,
             note=context.note,
             wait_for_cluster=self.wait_for_cluster,
+            progress=context.progress,
         )
         return ConnectRuntime(
             context.session.client,

@@ -26,7 +26,7 @@ from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spark.wiring import SparkWiring
 from tests.emr_backend.bystanders import Bystanders, make_roles
 from tests.emr_backend.case_run import Result, Runner
-from tests.emr_backend.cases import Case, journal_cases, named_cases
+from tests.emr_backend.cases import Case, journal_cases, named_cases, operation_cases
 from tests.emr_backend.s3_endpoint import REGION, session_variables
 
 #: After so many cases they get an AWS of their own: one knows of all clusters that ever were.
@@ -203,13 +203,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the first of them; the others follow")
     parser.add_argument("--kills", action="store_true", help="kill processes in some of them")
     parser.add_argument("--named", action="store_true", help="those with a name, too")
+    parser.add_argument("--operations", action="store_true", help="each operation in each way, too")
     parser.add_argument("--only", default="", help="of those with a name, the ones with this in it")
     parser.add_argument("--lines", type=int, default=0, help="kill the keeper at each of so many lines, too")
     parser.add_argument("--jobs", type=int, default=2, help="so many at once")
     parser.add_argument("--docs", type=Path, help="the page that gets the figures")
     parser.add_argument("--loud", action="store_true", help="print what each user was told")
     given = parser.parse_args()
-    cases = [case for case in named_cases() if given.named and given.only in case.name]
+    cases = named_cases() if given.named else []
+    cases += operation_cases() if given.operations else []
+    cases = [case for case in cases if given.only in case.name]
     cases += journal_cases(given.lines)
     cases += [Case.of_seed(given.seed + number, kills=given.kills) for number in range(given.cases)]
     StateRoot.from_environment().open()

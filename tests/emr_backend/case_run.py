@@ -33,6 +33,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 _PATH = Path(__file__).with_name("keeper_path")
 #: Much longer than any of it takes: what takes longer hangs.
 _LONGEST = 180.0
+#: So long a session may take until its cluster is launched; one at which something goes wrong may never get there.
+_LAUNCH = 5.0
 PACE = {
     "poll": 0.05,
     "longest_poll": 0.5,
@@ -43,6 +45,8 @@ PACE = {
     "end": 20.0,
     "session": 30.0,
 }
+#: Where a keeper that is tried counts the lines of its journal.
+_LINES = "journal-lines"
 #: What a person is not to meet: "report this", and errors without a name.
 _NOT_WORDS_FOR_USERS = ("IE000", "IE206")
 
@@ -57,6 +61,8 @@ class Result:
     :param after: what was there after the sweep.
     :param violations: what must not be, in words; none if all is well.
     :param seconds: how long it took.
+    :param calls: how many of AWS there were.
+    :param journal_lines: how many lines the keeper wrote.
     :param log: the keeper's and the sweep's last words, to find out why.
     """
 
@@ -67,6 +73,7 @@ class Result:
     violations: list[str] = field(default_factory=list)
     seconds: float = 0.0
     calls: int = 0
+    journal_lines: int = 0
     log: str = ""
 
     @property
@@ -115,21 +122,24 @@ class Runner:
             Auditor(self._session_of_auditor(), self._bystanders) as auditor,
             AwsProxy(url, Plan(case.rules), changes) as proxy,
         ):
-            drive = _Drive(case, self._environ(home, proxy.url, case), self._order(case), self._end_clusters)
+            environ, order = self._environ(home, proxy.url, case), self._order(case)
+            drive = _Drive(case, environ, order, proxy, self._end_clusters)
             proxy.kill = drive.kill_keeper
             try:
                 result.told = drive.run()
             except subprocess.TimeoutExpired:
                 result.violations.append(f"the session hangs: more than {_LONGEST:.0f} s")
             result.log = _logs(home)
+            result.journal_lines = _number_in(home / _LINES)
             result.before = auditor.look()
-            proxy.heal()
+            # A list that lags is AWS in health, and so is what else changes answers.
+            proxy.plan.heal()
             runs = self._runs(proxy, home)
             if case.swept_elsewhere:
                 proxy.changes = [Aged(run_id) for run_id in runs]
                 self._sweep_elsewhere(result, home, proxy)
-                proxy.changes = []
-            self._sweep(result, home, proxy, case)
+                proxy.changes = changes
+            self._sweep(result, home, proxy)
             result.after = auditor.look()
             result.calls = len(proxy.calls())
             _judge(result, home)
@@ -149,8 +159,8 @@ class Runner:
             prefix=PREFIX,
             bootstrap_action=self._fails if case.bootstrap_fails else "",
             work_seconds=case.work_seconds,
-            pauses=case.ended_by_somebody or case.client_dies == "ready",
-            gives_up=case.gives_up,
+            pauses=_pauses(case),
+            gives_up=bool(case.gives_up),
             makes_cluster=case.makes_cluster,
         )
 
@@ -168,6 +178,7 @@ class Runner:
             "PYTHONPATH": path,
             "PYTHONDONTWRITEBYTECODE": "1",
             "COLUMNS": "200",
+            "ISOLATED_EMR_TESTS_LINES": str(home / _LINES),
             PACE_VARIABLE: json.dumps({**PACE, **case.pace}),
         }
         return environ
@@ -185,32 +196,38 @@ class Runner:
                 found.add(parts[0])
         return found - {self._bystanders.run_id}
 
-    def _sweep(self, result: Result, home: Path, proxy: AwsProxy, case: Case) -> None:
-        self._swept(result, self._environ(home, proxy.url, Case("sweep", "")), "--delete")
+    def _sweep(self, result: Result, home: Path, proxy: AwsProxy) -> None:
+        self._swept(result, self._environ(home, proxy.url, Case("sweep", "")), proxy, "--delete")
 
     def _sweep_elsewhere(self, result: Result, home: Path, proxy: AwsProxy) -> None:
         elsewhere = home.with_name(f"{home.name}-elsewhere")
         elsewhere.mkdir(mode=0o700)
         scratch = f"s3://{self._bystanders.bucket}/{PREFIX}"
         environ = self._environ(elsewhere, proxy.url, Case("sweep", ""))
-        self._swept(result, environ, "--delete", "--scratch", scratch, "--region", REGION)
+        self._swept(result, environ, proxy, "--delete", "--scratch", scratch, "--region", REGION)
 
-    def _swept(self, result: Result, environ: dict[str, str], *arguments: str) -> None:
+    def _swept(self, result: Result, environ: dict[str, str], proxy: AwsProxy, *arguments: str) -> None:
         command = [sys.executable, "-m", "pytest_isolated_emr.cli", "sweep", "--json", *arguments]
-        try:
-            done = subprocess.run(
-                command, env=environ, capture_output=True, text=True, timeout=_LONGEST, check=False
+        kill = result.case.kill_sweep
+        for rules in ((kill,), ()) if kill is not None else ((),):
+            proxy.plan = Plan(rules)
+            process = subprocess.Popen(
+                command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             )
-        except subprocess.TimeoutExpired:
-            result.violations.append(f"the sweep hangs: more than {_LONGEST:.0f} s")
+            proxy.kill = process.kill
+            try:
+                stdout, stderr = process.communicate(timeout=_LONGEST)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                result.violations.append(f"the sweep hangs: more than {_LONGEST:.0f} s")
+                return
+            code = process.returncode
+            result.log += f"\n--- sweep {' '.join(arguments)}: exit code {code}\n{stdout}{stderr}"
+        if code != 0:
+            result.violations.append(f"the sweep failed, though AWS is well: {stdout} {stderr}")
             return
-        result.log += (
-            f"\n--- sweep {' '.join(arguments)}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
-        )
-        if done.returncode != 0:
-            result.violations.append(f"the sweep failed, though AWS is well: {done.stdout} {done.stderr}")
-            return
-        report = json.loads(done.stdout)
+        report = json.loads(stdout)
         for removed in report["removed"]:
             name = removed.get("name", "")
             result.told.append({"event": "sweep", "what": f"removed {name}: {removed.get('reason')}"})
@@ -227,13 +244,25 @@ class _Past:
         return self._session.client(service, endpoint_url=self._url)
 
 
+def _pauses(case: Case) -> str:
+    if "launched" in (case.gives_up, case.client_dies):
+        return "asked"
+    return "ready" if case.ended_by_somebody or case.client_dies == "ready" else ""
+
+
 class _Drive:
     """Drives the session's process, and kills what is to be killed."""
 
     def __init__(
-        self, case: Case, environ: dict[str, str], order: Order, end_cluster: Callable[[str], None]
+        self,
+        case: Case,
+        environ: dict[str, str],
+        order: Order,
+        proxy: AwsProxy,
+        end_cluster: Callable[[str], None],
     ) -> None:
         self._case = case
+        self._proxy = proxy
         self._order = order
         self._end_cluster = end_cluster
         if case.kill_at_line:
@@ -284,18 +313,30 @@ class _Drive:
                 _wait_for(keeper)
 
     def _at(self, event: dict[str, Any]) -> None:
-        assert self._process.stdin is not None
-        if event["event"] == self._case.client_dies:
+        moment = event["event"]
+        if moment == "asked" and self._order.pauses == "asked":
+            self._wait_for_launch()
+            moment = "launched"
+        if moment == self._case.client_dies:
             keepers = self._keepers()
             self._process.kill()
             for keeper in keepers:
                 # Nobody tells it but its lifeline.
                 _wait_for(keeper)
-        elif event["event"] == "ready" and self._order.pauses:
+            return
+        if moment == "ready" and self._case.ended_by_somebody:
             self._end_cluster(event["cluster_id"])
+        if event["event"] == self._order.pauses:
+            assert self._process.stdin is not None
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.write("\n")
                 self._process.stdin.flush()
+
+    def _wait_for_launch(self) -> None:
+        """Wait until the cluster is launched, if it ever is."""
+        end = time.monotonic() + _LAUNCH
+        while time.monotonic() < end and not self._proxy.calls("RunJobFlow"):
+            time.sleep(0.01)
 
     def _keepers(self) -> list[psutil.Process]:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -336,6 +377,10 @@ class _Deadline:
         self._process.kill()
 
 
+def _number_in(path: Path) -> int:
+    return int(path.read_text()) if path.is_file() else 0
+
+
 def _logs(home: Path) -> str:
     texts = [path.read_text(errors="replace") for path in home.glob("sessions/*/logs/keeper.log")]
     journals = [path.read_text(errors="replace") for path in home.glob("sessions/*/journal")]
@@ -356,7 +401,7 @@ def _judge(result: Result, home: Path) -> None:
     events = [event["event"] for event in result.told]
     if "crash" in events:
         violations.append(f"the session's process failed: {result.told[events.index('crash')]['what']}")
-    if case.client_dies and case.client_dies in events:
+    if case.client_dies.replace("launched", "asked") in events:
         # There was nobody to be told.
         if before.leaked and not case.rules and not case.changes:
             violations.append(f"left by a keeper that outlived pytest: {before.leaked}")

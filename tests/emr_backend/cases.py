@@ -68,14 +68,15 @@ class Case:
     :param rules: what becomes of calls.
     :param changes: names of what becomes of answers.
     :param kill_at_line: the line of the journal at which the keeper is killed, as ``7:before``; empty for none.
-    :param client_dies: when pytest's process is killed: ``opened``, ``ready``; empty for never.
+    :param client_dies: when pytest's process is killed: ``opened``, ``launched``, ``ready``; empty for never.
     :param bootstrap_fails: whether a bootstrap action of the user's ends with 1.
     :param ended_by_somebody: whether somebody terminates the cluster when it is ready.
-    :param gives_up: whether pytest ends without waiting for the cluster.
+    :param gives_up: when pytest ends without waiting for the cluster: ``asked`` for it, or ``launched``; empty for never.
     :param versioned: whether the bucket has versions.
     :param swept_elsewhere: whether another machine's sweep comes first, when the run's leases have lapsed.
     :param work_seconds: how long tests use the cluster.
     :param makes_cluster: whether a test makes a cluster of its own.
+    :param kill_sweep: at which call each sweep is killed, and run again after it; None for none.
     :param pace: times of the keeper's that are others.
     :param expects: what the user has to be told, as a pattern; empty where nothing in particular.
     """
@@ -88,11 +89,12 @@ class Case:
     client_dies: str = ""
     bootstrap_fails: bool = False
     ended_by_somebody: bool = False
-    gives_up: bool = False
+    gives_up: str = ""
     versioned: bool = False
     swept_elsewhere: bool = False
     work_seconds: float = 0.2
     makes_cluster: bool = False
+    kill_sweep: Rule | None = None
     pace: Mapping[str, float] = field(default_factory=dict)
     expects: str = ""
 
@@ -108,11 +110,14 @@ class Case:
             parts.append(f"keeper killed {moment} line {number} of its journal")
         if self.client_dies:
             parts.append(f"pytest killed when {self.client_dies}")
+        if self.gives_up:
+            parts.append(f"pytest ends when {self.gives_up}")
+        if self.kill_sweep is not None:
+            parts.append(f"the sweep: {self.kill_sweep}")
         flags = (
             "makes_cluster",
             "bootstrap_fails",
             "ended_by_somebody",
-            "gives_up",
             "versioned",
             "swept_elsewhere",
         )
@@ -136,13 +141,10 @@ class Case:
             kill_at_line = f"{chance.randint(1, JOURNAL_LINES + 3)}:{chance.choice(MOMENTS)}"
         elif what == "call":
             kind = "keeper killed"
-            fault = chance.choice((Fault.KILLED_BEFORE, Fault.KILLED_AFTER))
             # Before the others, which would else be met in its place.
-            rules.insert(
-                0, Rule(fault, (chance.choice(OPERATIONS),), first=chance.choice((1, 1, 2, 3)), count=1)
-            )
+            rules.insert(0, _kill(chance))
         elif what == "client":
-            kind, client_dies = "pytest killed", chance.choice(("opened", "ready"))
+            kind, client_dies = "pytest killed", chance.choice(("opened", "launched", "ready"))
         return cls(
             name=f"seed {seed}",
             kind=kind,
@@ -152,12 +154,20 @@ class Case:
             client_dies=client_dies,
             bootstrap_fails=chance.random() < 0.05,
             ended_by_somebody=chance.random() < 0.05,
-            gives_up=not client_dies and chance.random() < 0.15,
+            gives_up=chance.choice(("asked", "launched"))
+            if not client_dies and chance.random() < 0.15
+            else "",
             versioned=chance.random() < 0.5,
             swept_elsewhere=chance.random() < 0.3,
             work_seconds=chance.choice((0.0, 0.2, 2.5)),
             makes_cluster=chance.random() < 0.25,
+            kill_sweep=_kill(chance) if kills and chance.random() < 0.3 else None,
         )
+
+
+def _kill(chance: random.Random) -> Rule:
+    fault = chance.choice((Fault.KILLED_BEFORE, Fault.KILLED_AFTER))
+    return Rule(fault, (chance.choice(OPERATIONS),), first=chance.choice((1, 1, 2, 3)), count=1)
 
 
 def _rule(chance: random.Random) -> Rule:
@@ -180,36 +190,35 @@ def _rule(chance: random.Random) -> Rule:
 def named_cases() -> list[Case]:
     """Return the cases that have a name, each of which says what must come out right."""
     cases = [
-        Case("nothing", "nothing", versioned=True, makes_cluster=True),
+        Case("nothing", "nothing", versioned=True),
         Case("nothing, twice versions", "nothing", versioned=False, swept_elsewhere=True),
         Case("each call throttled twice", "throttled", (Rule(Fault.THROTTLED, attempts=2),)),
-        Case("each call throttled for good", "throttled", (Rule(Fault.THROTTLED),)),
+        Case("each call throttled for good", "throttled", (Rule(Fault.THROTTLED),), expects="IE608"),
         Case(
             "throttled for good after the launch",
             "throttled",
             (Rule(Fault.THROTTLED, since=("RunJobFlow", 1)),),
+            work_seconds=8.0,
+            pace={"end": 2.0},
+            expects="IE60[89]",
         ),
     ]
     for fault in _AROUND[1:]:
         # A launch is asked for once by each call, and three of them are all that are tried.
         once = (Rule(fault, ("RunJobFlow",), count=2), Rule(fault, _BUT_LAUNCHES, attempts=1))
         cases.append(Case(f"each call once: {fault.value}", fault.value, once, makes_cluster=True))
-        for operation in OPERATIONS:
-            cases.append(
-                Case(
-                    f"{operation} for good: {fault.value}",
-                    fault.value,
-                    (Rule(fault, (operation,)),),
-                    versioned=operation.startswith("Delete"),
-                )
-            )
+        cases.append(
+            Case(f"RunJobFlow for good: {fault.value}", fault.value, (Rule(fault, ("RunJobFlow",)),))
+        )
     lost = (Rule(Fault.DROPPED_AFTER, ("RunJobFlow",), count=1),)
     cases += [
         Case("the launch's answer is lost", "launch lost", lost),
         Case("the launch's answer is lost, and the list lags", "launch lost", lost, (LAGS,)),
         Case("the launch's answer is lost, and the list lags more", "launch lost", lost, (LAGS_BY_ANSWERS,)),
         Case("the launch's answer is lost, and tags come late", "launch lost", lost, (TAGS_LATE,)),
-        Case("the launch's answer is lost, and pytest ends", "launch lost", lost, (LAGS,), gives_up=True),
+        Case(
+            "the launch's answer is lost, and pytest ends", "launch lost", lost, (LAGS,), gives_up="launched"
+        ),
         Case(
             "the launch's answer is lost, and so is the list",
             "launch lost",
@@ -235,10 +244,12 @@ def named_cases() -> list[Case]:
             )
         )
     cases += [
-        Case(f"{operation} is denied", "denied", (Rule(Fault.DENIED, (operation,)),))
-        for operation in OPERATIONS
-    ]
-    cases += [
+        Case(
+            "TerminateJobFlows is denied",
+            "denied",
+            (Rule(Fault.DENIED, ("TerminateJobFlows",)),),
+            expects="not authorized to perform: elasticmapreduce:TerminateJobFlows",
+        ),
         Case(
             "a bootstrap action fails",
             "cluster fails",
@@ -252,7 +263,7 @@ def named_cases() -> list[Case]:
             pace={"start": 2.0},
             expects="IE604: The cluster j-[A-Z0-9]+ was not ready",
         ),
-        Case("stuck in STARTING, and pytest ends", "cluster fails", changes=(STUCK,), gives_up=True),
+        Case("stuck in STARTING, and pytest ends", "cluster fails", changes=(STUCK,), gives_up="launched"),
         Case(
             "terminated by somebody",
             "cluster fails",
@@ -260,7 +271,7 @@ def named_cases() -> list[Case]:
             work_seconds=5.0,
             expects="IE605: The session's cluster j-[A-Z0-9]+ was ended while it was needed",
         ),
-        Case("tests make clusters", "tests' clusters", makes_cluster=True, gives_up=True),
+        Case("tests make clusters", "tests' clusters", makes_cluster=True, gives_up="launched"),
         Case(
             "tests make clusters, of whose launch the answer is lost",
             "tests' clusters",
@@ -270,7 +281,7 @@ def named_cases() -> list[Case]:
         ),
         Case("the list lags", "late", changes=(LAGS,)),
         Case("tags come late", "late", changes=(TAGS_LATE,)),
-        Case("tags come late, and pytest ends", "late", changes=(TAGS_LATE, LAGS), gives_up=True),
+        Case("tags come late, and pytest ends", "late", changes=(TAGS_LATE, LAGS), gives_up="launched"),
         Case("AWS's clock is ahead", "clock", changes=(AHEAD,), work_seconds=3.0),
         Case("AWS's clock is behind", "clock", changes=(BEHIND,), work_seconds=3.0),
         Case(
@@ -280,19 +291,67 @@ def named_cases() -> list[Case]:
             expects="IE601: This machine's clock is too far from AWS's",
         ),
         Case("pytest is killed at once", "pytest killed", client_dies="opened"),
+        Case(
+            "pytest is killed while the cluster starts",
+            "pytest killed",
+            changes=(LAGS,),
+            client_dies="launched",
+        ),
+        Case("pytest ends at once", "nothing", gives_up="asked"),
         Case("pytest is killed while tests run", "pytest killed", client_dies="ready"),
     ]
+    for operation in ("TerminateJobFlows", "DeleteObjects"):
+        for swept_elsewhere in (False, True):
+            where = "another machine's sweep" if swept_elsewhere else "this machine's sweep"
+            cases.append(
+                Case(
+                    f"keeper killed, and {where} killed at {operation}",
+                    "sweep killed",
+                    (Rule(Fault.KILLED_BEFORE, ("ListInstances", "TerminateJobFlows"), count=1),),
+                    kill_sweep=Rule(Fault.KILLED_AFTER, (operation,), count=1),
+                    swept_elsewhere=swept_elsewhere,
+                    versioned=True,
+                )
+            )
     for fault in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER):
-        for operation in OPERATIONS:
+        for operation in ("RunJobFlow", "TerminateJobFlows", "DeleteObject"):
+            rule = Rule(fault, (operation,), count=1)
+            is_last = operation == "DeleteObject"
             cases.append(
                 Case(
                     f"{operation}: {fault.value}",
                     "keeper killed",
-                    (Rule(fault, (operation,)),),
-                    versioned=operation in ("PutObject", "DeleteObject"),
-                    swept_elsewhere=operation in ("RunJobFlow", "PutObject", "TerminateJobFlows"),
+                    (rule,),
+                    (LAGS,),
+                    versioned=is_last,
+                    swept_elsewhere=not is_last,
                 )
             )
+    return cases
+
+
+def operation_cases() -> list[Case]:
+    """Return those in which one operation goes wrong, each operation in each way."""
+    cases = []
+    for operation in OPERATIONS:
+        versioned = operation.startswith("Delete")
+        for fault in (*_AROUND, Fault.DENIED):
+            rule = Rule(fault, (operation,))
+            cases.append(Case(f"each {operation}: {fault.value}", fault.value, (rule,), versioned=versioned))
+        for fault in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER):
+            for number in (1, 2):
+                rule = Rule(fault, (operation,), first=number, count=1)
+                cases.append(
+                    Case(
+                        f"{number}. {operation}: {fault.value}",
+                        "keeper killed",
+                        (rule,),
+                        versioned=versioned,
+                        swept_elsewhere=number == 2,
+                    )
+                )
+        rule = Rule(Fault.EXPIRED, since=(operation, 1))
+        cases.append(Case(f"after {operation}: expired", "expired", (rule,), work_seconds=2.0))
     return cases
 
 

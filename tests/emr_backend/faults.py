@@ -76,9 +76,15 @@ class Rule:
     since: tuple[str, int] | None = None
 
     def __str__(self) -> str:
-        calls = f"{'/'.join(self.operations) or 'each call'} from the {self.first}. on, {self.count} of them"
-        since = f", after {self.since[0]} {self.since[1]}" if self.since else ""
-        return f"{self.fault.value}: {self.attempts} attempts of {calls}{since}"
+        what = "/".join(self.operations) if len(self.operations) <= 3 else "most calls"
+        calls = what or "each call"
+        if self.count < EVERY:
+            calls = f"{self.count} of {calls} from the {self.first}. on"
+        elif self.first > 1:
+            calls += f" from the {self.first}. on"
+        attempts = f"{self.attempts} attempts of " if self.attempts < EVERY else ""
+        since = f", after {self.since[1]} {self.since[0]}" if self.since else ""
+        return f"{self.fault.value}: {attempts}{calls}{since}"
 
 
 class Plan:

@@ -19,6 +19,7 @@ from botocore.config import Config
 
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backend_options import backend_options
+from pytest_isolated_emr.backends.emr import tags
 from pytest_isolated_emr.backends.emr.launch import launch
 from pytest_isolated_emr.backends.emr.pace import Pace
 from pytest_isolated_emr.backends.emr.request import cluster_request
@@ -41,7 +42,7 @@ class Order:
     :param prefix: of the scratch.
     :param bootstrap_action: a script that the cluster runs after its own; empty for none.
     :param work_seconds: how long tests use the cluster, once that is ready.
-    :param pauses: whether it waits for a line once the cluster is ready.
+    :param pauses: when it waits for a line: ``asked`` for the cluster, or when that is ``ready``; empty for never.
     :param gives_up: whether it ends without waiting for the cluster.
     :param makes_cluster: whether a test makes a cluster of its own, and leaves it.
     """
@@ -51,7 +52,7 @@ class Order:
     prefix: str
     bootstrap_action: str = ""
     work_seconds: float = 0.3
-    pauses: bool = False
+    pauses: str = ""
     gives_up: bool = False
     makes_cluster: bool = False
 
@@ -95,13 +96,16 @@ def _use_clusters(session: Session, settings: Settings, order: Order) -> None:
     client.request("start_cluster", request=request)
     if order.makes_cluster:
         _make_cluster(session, request)
+    _say("asked")
+    if order.pauses == "asked":
+        sys.stdin.readline()
     if order.gives_up:
         _say("worked")
         return
     while client.request("waits_for")["waits_for"]:
         continue
     _say("ready", cluster_id=client.request("cluster_id")["cluster_id"])
-    if order.pauses:
+    if order.pauses == "ready":
         sys.stdin.readline()
     end = time.monotonic() + order.work_seconds
     while time.monotonic() < end:
@@ -112,9 +116,10 @@ def _use_clusters(session: Session, settings: Settings, order: Order) -> None:
 
 def _make_cluster(session: Session, asked: dict[str, Any]) -> None:
     """Be a test that makes a cluster, and does not end it."""
-    terms = ClusterTerms.from_message(session.run_id, session.cluster)
-    request = terms.request(asked, "main-1")
-    session.client.request("intend_cluster", name=request["Name"])
+    name = tags.name_of(session.run_id, "main-1")
+    while (answer := session.client.request("intend_cluster", name=name))["waits_for"]:
+        continue
+    request = ClusterTerms.from_message(session.run_id, answer["session_cluster"]).request(asked, "main-1")
     once = boto3.client("emr", region_name=session.region, config=Config(retries={"total_max_attempts": 1}))
     launch(once, request, Pace.of_environment())
 

@@ -81,6 +81,9 @@ class SessionOnAws:
                 return {"cluster_id": self.own}
             case "intend_cluster":
                 self.intended.append(fields["name"])
+                return {"waits_for": "", "session_cluster": self.terms.to_message()}
+            case "forget_cluster":
+                self.intended.remove(fields["name"])
                 return {}
         raise AssertionError(op)
 
@@ -108,7 +111,6 @@ class SessionOnAws:
             self.asked_cluster,
             lambda: self.request("start_cluster", request=self.asked_cluster()) and None,
             wait,
-            terms=self.terms,
             kept_logs=self.kept_logs(retention),
             **options,
         )

@@ -156,6 +156,44 @@ if HAS_SPARK:
             assert facts[0][what] != facts[1][what]
         bystander()
 
+    def test_a_cluster_that_somebody_ends_under_spark_is_said_to_be(project, run_pytest, amazon, home):
+        """And pytest goes on to the next test, and to its end."""
+        (project / "test_it.py").write_text(
+            "import pytest\n"
+            "def test_ends_it(emr_cluster, emr, spark):\n"
+            "    assert spark.range(2).count() == 2\n"
+            "    emr.terminate_job_flows(JobFlowIds=[emr_cluster])\n"
+            "    emr.get_waiter('cluster_terminated').wait(ClusterId=emr_cluster)\n"
+            "    spark.range(3).count()\n"
+            "def test_spark(spark): pass\n"
+            "def test_other(scratch): pass\n"
+        )
+        finished = run_pytest(*ON_AMAZON)
+        assert finished.code == 1, finished.output
+        assert "INTERNALERROR" not in finished.output
+        assert "IE605" in finished.output
+        assert "kept: logs of the EMR cluster" in finished.output
+        assert "hours of m5.xlarge" in finished.output
+        assert amazon.things_of(run_id_of(finished)) == []
+
+    def test_ctrl_c_while_workers_wait_for_the_cluster_ends_it(project, start_pytest: Start, amazon):
+        amazon.client("s3").put_object(Bucket=BUCKET, Key="slow.sh", Body=b"#!/bin/bash\nsleep 600\n")
+        (project / "test_it.py").write_text("def test_it(spark): pass\ndef test_too(spark): pass\n")
+        with (project / "pytest.ini").open("a") as ini:
+            ini.write(f"isolated_emr_bootstrap_actions = s3://{BUCKET}/slow.sh\n")
+        process = start_pytest(*ON_AMAZON, "-n", "2")
+        assert process.stdout is not None
+        seen = ""
+        while "is BOOTSTRAPPING" not in seen:
+            line = process.stdout.readline()
+            assert line, seen
+            seen += line
+        found = RUN_ID.search(seen)
+        assert found is not None
+        process.send_signal(signal.SIGINT)
+        assert Finished(process).code == 2
+        assert amazon.things_of(found[1]) == []
+
 
 NO_SESSIONS = """
 from pyspark.sql import SparkSession
@@ -491,3 +529,34 @@ def test_the_keepers_policy_has_the_calls_that_runs_and_sweeps_make(
         for scratch in ((), ("--scratch", f"s3://{BUCKET}/{PREFIX}")):
             subprocess.run([*sweep, *scratch], env=through, check=True, capture_output=True)
         check_calls((served.call.service, served.call.operation) for served in proxy.calls())
+
+
+def test_ctrl_c_while_a_test_waits_for_a_slot(project, start_pytest: Start, amazon, tmp_path):
+    scratch = f"--isolated-emr-scratch=s3://{BUCKET}/another-slot"
+    common = (*ON_AMAZON[:2], scratch, ON_AMAZON[3], "--isolated-emr-max-sessions=1", "-s")
+    release = "--isolated-emr-release=emr-7.10.0"
+    (project / "test_it.py").write_text(
+        "import os\n"
+        "def test_it(make_cluster):\n"
+        "    make_cluster()\n"
+        "    print('MADE', flush=True)\n"
+        "    os.read(os.pipe()[0], 1)\n"
+    )
+
+    def until(process: subprocess.Popen[str], word: str) -> None:
+        assert process.stdout is not None
+        seen = ""
+        while word not in seen:
+            line = process.stdout.readline()
+            assert line, seen
+            seen += line
+
+    first, second = start_pytest(*common, release), None
+    until(first, "MADE")
+    second = start_pytest(*common, release)
+    until(second, "a free slot")
+    for process in (second, first):
+        process.send_signal(signal.SIGINT)
+        assert Finished(process).code == 2
+    slots = amazon.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="another-slot/")
+    assert slots["KeyCount"] == 0

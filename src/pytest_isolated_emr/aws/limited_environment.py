@@ -47,6 +47,9 @@ _STAYING = frozenset(
 _ENDPOINT = "AWS_ENDPOINT_URL"
 #: boto's old configuration file, which botocore still looks for keys in before it asks a container's agent.
 _BOTO_CONFIG = "BOTO_CONFIG"
+#: By these a job of GitHub's asks for a token, which its own role is given for:
+#: https://docs.github.com/en/actions/reference/security/oidc
+_IDENTITIES = frozenset({"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL"})
 
 
 class LimitedEnvironment:
@@ -76,7 +79,7 @@ class LimitedEnvironment:
 
         :param name: the variable's name.
         """
-        if name == _BOTO_CONFIG:
+        if name == _BOTO_CONFIG or name in _IDENTITIES:
             return True
         stays = name in _STAYING or name == _ENDPOINT or name.startswith(f"{_ENDPOINT}_")
         return name.startswith("AWS_") and not stays

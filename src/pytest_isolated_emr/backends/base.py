@@ -13,6 +13,9 @@ from typing import Any, Protocol, runtime_checkable
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.lifecycle.journal import Journal
 
+#: So long an answer may take where the client wants to know what is being waited for, in seconds.
+PATIENCE = 5.0
+
 
 @dataclass(frozen=True)
 class BackendContext:

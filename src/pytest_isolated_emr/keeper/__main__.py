@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -20,7 +21,16 @@ def main() -> None:
         # Not SIG_IGN, which what the keeper starts would inherit: no step could be cancelled.
         signal.signal(number, lambda _number, _frame: None)
     become_subreaper()
-    asyncio.run(Keeper(lifeline).run())
+    asyncio.run(_serve(lifeline))
+
+
+async def _serve(lifeline: socket.socket) -> None:
+    await Keeper(lifeline).run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A sweep of others may wait for AWS, in a thread, and pytest for this process. It can be cut off at any moment, and
+    # its record stays for the next one.
+    os._exit(0)
 
 
 if __name__ == "__main__":

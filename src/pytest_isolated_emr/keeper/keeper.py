@@ -18,6 +18,7 @@ from pathlib import Path
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends import machine_removers, make_backend, removers
 from pytest_isolated_emr.backends.base import (
+    PATIENCE,
     AwsBackend,
     Backend,
     BackendContext,
@@ -34,9 +35,6 @@ from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.lifecycle.sweep import sweep
 
 OWNER = "main"
-
-#: So long an answer may take where the client wants to know what is being waited for, in seconds.
-_PATIENCE = 10.0
 
 
 class Keeper:
@@ -264,7 +262,7 @@ class Keeper:
         """Take the environment away; answer what that waits for if it takes long, so that the client asks again."""
         assert self._aws is not None
         closing = asyncio.ensure_future(self._take_down())
-        await asyncio.wait([closing], timeout=_PATIENCE)
+        await asyncio.wait([closing], timeout=PATIENCE)
         if not closing.done():
             return {"waits_for": self._ending}
         return {"problems": closing.result(), "notes": self._aws.notes()}

@@ -45,6 +45,7 @@ RUNTIME = ConnectRuntime(
         python_path=suite_path,
         note=NOTES.append,
         wait_for_cluster=lambda: None,
+        progress=NOTES.append,
     ),
     modules=SuiteModules(
         Path(tempfile.mkdtemp(dir=os.environ["WORK"])), NOTES.append, os.environ["PYFILES"].split(":")

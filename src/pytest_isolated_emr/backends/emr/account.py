@@ -23,6 +23,7 @@ from botocore.exceptions import (
     ProfileNotFound,
     SSOError,
 )
+from botocore.parsers import ResponseParserError
 
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.emr.clock import elapsed_clock, server_time
@@ -207,6 +208,13 @@ def aws_errors(doing: str) -> Iterator[None]:
             "AWS does not answer.",
             checked=f"{doing}: {error}",
             cure="Look at the network, at the region's name and at https://health.aws.amazon.com, and run again.",
+        ) from error
+    except ResponseParserError as error:
+        # Of something between here and AWS, or cut off.
+        raise errors.AwsUnreachable(
+            "What answers is not AWS, or its answer was cut off.",
+            checked=f"{doing}: {error}",
+            cure="Look at proxies and at the network, and run again.",
         ) from error
     except BotoCoreError as error:
         raise errors.AwsRefused(

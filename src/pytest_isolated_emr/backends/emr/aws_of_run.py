@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-import traceback
 from datetime import timedelta
 from typing import Any
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.backends.base import BackendContext
+from pytest_isolated_emr.backends.base import PATIENCE, BackendContext
 from pytest_isolated_emr.backends.emr import tags
 from pytest_isolated_emr.backends.emr.account import Account
 from pytest_isolated_emr.backends.emr.cluster import KIND, SessionCluster
@@ -20,13 +19,12 @@ from pytest_isolated_emr.backends.emr.options import EmrOptions
 from pytest_isolated_emr.backends.emr.pace import Pace, Stop, Stopped
 from pytest_isolated_emr.backends.emr.place import Place
 from pytest_isolated_emr.backends.emr.preflight import check_bucket, check_cluster
+from pytest_isolated_emr.backends.emr.renewal import Renewal
 from pytest_isolated_emr.backends.emr.session_policy import session_policy
 from pytest_isolated_emr.backends.emr.tags import SessionIdentity
 from pytest_isolated_emr.backends.emr.terms import ClusterTerms
 from pytest_isolated_emr.lifecycle.host import this_host
 
-#: So long an answer may take where the client wants to know what is being waited for, in seconds.
-_PATIENCE = 5.0
 _NO_ROLE = "tests have your own AWS credentials, with all rights that you have: --isolated-emr-role-arn limits them to the run"
 
 
@@ -50,10 +48,11 @@ class AwsOfRun:
         self._admission: asyncio.Task[None] | None = None
         self._launching: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
-        self._intended: dict[str, float] = {}
+        self._intended: dict[str, tuple[int, float]] = {}
         self._failure: errors.IsolatedEmrError | None = None
         self._saying = ""
         self._ending: asyncio.Task[list[str]] | None = None
+        self._early_end: asyncio.Task[list[str]] | None = None
         self._header: list[str] = []
         self._notes: list[str] = []
 
@@ -78,7 +77,7 @@ class AwsOfRun:
             account, self._context.journal, options, self._context.run_id, self._owner, self._pace
         )
         await asyncio.to_thread(self._place.take)
-        self._renewing = asyncio.create_task(self._renew(self._place))
+        self._renewal = Renewal(self._place, self._pace, self._stop_early)
 
     def _limited(self, account: Account, role_arn: str) -> LimitedCredentials:
         policy = session_policy(
@@ -100,18 +99,25 @@ class AwsOfRun:
             "prefix": self._place.key("scratch"),
             "container_variables": self._server.variables() if self._server is not None else {},
             "notes": self._header,
-            "session_cluster": self._terms().to_message(),
+            "place": self._place.uri,
         }
 
     async def ready(self) -> None:
-        """See that nothing has gone wrong.
+        """See that the session may go on.
 
-        :raises IsolatedEmrError: it has, so that the session cannot go on, or the session ends.
+        :raises IsolatedEmrError: it has lost its lease, or ends.
         """
-        if self._failure is not None:
-            raise self._failure
+        self.check()
+
+    def check(self) -> None:
+        """See that the session may go on, without asking AWS.
+
+        :raises IsolatedEmrError: it has lost its lease, or ends.
+        """
+        if self._renewal is not None:
+            self._renewal.check()
         if self._ending is not None:
-            raise _session_ends()
+            raise session_ends()
 
     async def answer(self, request: dict[str, Any], _worker: str) -> dict[str, Any] | None:
         """Answer what tests ask for of their cluster; None if it is something else.
@@ -129,7 +135,9 @@ class AwsOfRun:
                     await self.check_cluster()
                 return {"cluster_id": cluster_id}
             case "intend_cluster":
-                await self._intend_cluster(request["name"])
+                return await self._intend_cluster(request["name"])
+            case "forget_cluster":
+                self._forget_cluster(request["name"])
                 return {}
             case "end_clusters":
                 return {"waits_for": await self._clusters_end()}
@@ -145,18 +153,18 @@ class AwsOfRun:
             if self._place is None:
                 return []
             problems = await self._end()
-            await self._end_renewing()
+            if self._renewal is not None:
+                await self._renewal.end()
             # Else what says whose they are has to stay.
             return problems or await asyncio.to_thread(self._place.give_back, self._context.say)
         finally:
-            await self._end_renewing()
             if self._server is not None:
                 self._server.close()
 
     async def _clusters_end(self) -> str:
         """End the clusters; return what that waits for, empty when they have ended, so that all of their logs are there."""
         ending = self._end()
-        await asyncio.wait([ending], timeout=_PATIENCE)
+        await asyncio.wait([ending], timeout=PATIENCE)
         return "" if ending.done() else self._saying
 
     def _end(self) -> asyncio.Task[list[str]]:
@@ -165,40 +173,14 @@ class AwsOfRun:
             self._ending = asyncio.create_task(self._end_clusters())
         return self._ending
 
-    # The lease
-
-    async def _renew(self, place: Place) -> None:
-        while True:
-            await asyncio.sleep(self._pace.renew)
-            try:
-                await asyncio.to_thread(place.renew)
-            except errors.LeaseLapsed as error:
-                await self._lapse(error)
-                return
-            except errors.IsolatedEmrError as error:
-                traceback.print_exc()
-                if place.has_lapsed:
-                    await self._lapse(error)
-                    return
-
-    async def _lapse(self, error: errors.IsolatedEmrError) -> None:
-        """Stop: others may take the session for dead, and remove what it has."""
-        self._failure = errors.LeaseLapsed(
-            "The session has lost its lease, and with it the right to its cluster and prefix.",
-            checked=f"{error.what} {error.checked}",
-            cure="Run again. A machine that slept or was cut off from AWS for long loses its lease.",
-        )
+    def _stop_early(self) -> None:
+        """Stop, as others may take the session for dead: nobody has any use for the clusters now, and they cost."""
         self.stop.set()
-        if self._intended or (self._cluster is not None and self._cluster.id is not None):
-            # Nobody has any use for it now, and it costs.
-            self._end()
-
-    async def _end_renewing(self) -> None:
-        renewing, self._renewing = self._renewing, None
-        if renewing is not None:
-            renewing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await renewing
+        if self._ending is not None:
+            return
+        # Not the end: a test may be about to make one.
+        self._early_end = asyncio.create_task(self._end_clusters())
+        self._early_end.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     # The cluster
 
@@ -207,11 +189,11 @@ class AwsOfRun:
 
         :raises IsolatedEmrError: it cannot be had.
         """
-        await self.ready()
+        self.check()
         if self._launching is None:
             return ""
-        done, _ = await asyncio.wait([self._launching], timeout=_PATIENCE)
-        await self.ready()
+        done, _ = await asyncio.wait([self._launching], timeout=PATIENCE)
+        self.check()
         if not done:
             return self._cluster.words() if self._cluster is not None else self._saying
         await self._launched()
@@ -222,7 +204,7 @@ class AwsOfRun:
 
         :raises IsolatedEmrError: it cannot be had, or no more.
         """
-        await self.ready()
+        self.check()
         if self._launching is None:
             raise errors.BadRequest(
                 "The session's cluster was not asked for.",
@@ -248,11 +230,11 @@ class AwsOfRun:
         try:
             await asyncio.shield(self._launching)
         except Stopped:
-            await self.ready()
-            raise _session_ends() from None
+            self.check()
+            raise session_ends() from None
 
     async def _start_cluster(self, asked: dict[str, Any]) -> None:
-        await self.ready()
+        self.check()
         if self._launching is None:
             self._launching = asyncio.create_task(self._launch(asked))
             # Nobody may ever ask for it; then its failure is nobody's either.
@@ -262,57 +244,82 @@ class AwsOfRun:
         self._say("whether AWS has what the cluster needs")
         for note in await asyncio.to_thread(check_cluster, self.account, asked):
             self._notes.append(note)
-        await self._admitted()
+        await asyncio.shield(self._admitted())
         self._say("the launch of the cluster")
         terms = self._terms()
         self._cluster = self._make_cluster(terms.identity)
         await asyncio.to_thread(self._cluster.launch, terms.request(asked))
         await asyncio.to_thread(self._cluster.wait_until_ready)
 
-    async def _admitted(self) -> None:
-        """Wait until the session may have clusters, its own and those of tests, and has what each of them needs."""
+    def _admitted(self) -> asyncio.Task[None]:
+        """Begin to wait until the session may have clusters, its own and those of tests, and has what each of them needs."""
         if self._admission is None:
             self._admission = asyncio.create_task(self._admit())
             # Who asked for it may be gone.
             self._admission.add_done_callback(lambda task: task.cancelled() or task.exception())
-        await asyncio.shield(self._admission)
+        return self._admission
 
     async def _admit(self) -> None:
         assert self._place is not None
         await asyncio.to_thread(self._place.claim_slot, self.stop, self._say)
         await asyncio.to_thread(self._place.upload_timer)
 
-    async def _intend_cluster(self, name: str) -> None:
-        """Note a cluster that a test is about to make. The session may have none of its own."""
+    async def _intend_cluster(self, name: str) -> dict[str, Any]:
+        """Note a cluster that a test is about to make; the session may have none of its own.
+
+        :returns: ``waits_for``, as long as the session may have none, to be asked again then; and when it may, what the
+            cluster has of the session.
+        """
         assert self._place is not None
-        await self.ready()
+        self.check()
         if tags.run_id_of(name) != self._context.run_id:
             raise errors.BadRequest(
                 f"A test's cluster cannot be named {name!r}.",
                 checked="names of a run's clusters begin with the run's",
                 cure="Report this: the plugin gives them their names.",
             )
+        admission = self._admitted()
+        await asyncio.wait([admission], timeout=PATIENCE)
+        # Its end may have come meanwhile.
+        self.check()
+        if not admission.done():
+            return {"waits_for": self._saying}
         try:
-            await self._admitted()
+            admission.result()
         except Stopped:
-            await self.ready()
-            raise _session_ends() from None
-        self._intended[name] = time.monotonic()
-        self._context.journal.intend(
-            KIND, name, region=self.account.region, account=self.account.id, place=self._place.uri
-        )
+            raise session_ends() from None
+        if name not in self._intended:
+            entry = self._context.journal.intend(
+                KIND, name, region=self.account.region, account=self.account.id, place=self._place.uri
+            )
+            self._intended[name] = entry, time.monotonic()
+        return {"waits_for": "", "session_cluster": self._terms().to_message()}
+
+    def _forget_cluster(self, name: str) -> None:
+        """Note that AWS refused a test's cluster."""
+        if name in self._intended:
+            entry, _ = self._intended.pop(name)
+            self._context.journal.removed(entry)
 
     async def _end_clusters(self) -> list[str]:
         self.stop.set()
-        if begun := [task for task in (self._admission, self._launching) if task is not None]:
+        begun = [task for task in (self._early_end, self._admission, self._launching) if task is not None]
+        if begun := [task for task in begun if task is not asyncio.current_task()]:
             self._say("what is being asked of AWS")
             await asyncio.wait(begun)
+        if self._launching is None and not self._intended:
+            return []
         cluster = self._cluster or self._make_cluster(self._terms().identity)
         # Of those that a test made just now AWS may not know yet.
         since = time.monotonic() - self._pace.settle
-        late = [name for name, at in self._intended.items() if at > since]
+        late = [name for name, (_, at) in self._intended.items() if at > since]
+        if late:
+            self._say(f"whether AWS has made {', '.join(late)}")
         problems, costs = await asyncio.to_thread(cluster.end, self._say, late)
-        self._notes += costs
+        self._notes += [cost for cost in costs if cost not in self._notes]
+        if not problems:
+            for name in list(self._intended):
+                self._forget_cluster(name)
         return problems
 
     def _make_cluster(self, identity: SessionIdentity) -> SessionCluster:
@@ -336,9 +343,10 @@ class AwsOfRun:
         self._context.say(text)
 
 
-def _session_ends() -> errors.ClusterNotReady:
+def session_ends() -> errors.ClusterNotReady:
+    """Return the error for what is asked of a session that ends."""
     return errors.ClusterNotReady(
-        "The session ends, and has no cluster any more.",
-        checked="the session was told to end",
+        "The session ends.",
+        checked="it was told to; what is asked of it now comes too late",
         cure="Run again.",
     )

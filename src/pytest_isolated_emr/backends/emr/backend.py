@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.backends.base import BackendContext, SparkRequest
-from pytest_isolated_emr.backends.emr.aws_of_run import AwsOfRun
+from pytest_isolated_emr.backends.base import PATIENCE, BackendContext, SparkRequest
+from pytest_isolated_emr.backends.emr.aws_of_run import AwsOfRun, session_ends
 from pytest_isolated_emr.backends.emr.connect_session import ConnectSession
 from pytest_isolated_emr.backends.emr.options import EmrOptions
-from pytest_isolated_emr.backends.emr.pace import Pace
+from pytest_isolated_emr.backends.emr.pace import Pace, Stopped
 
 
 class EmrBackend:
@@ -54,29 +54,39 @@ class EmrBackend:
         """Know nothing of a session before it answers."""
 
     async def spark_gateway(self, worker: str) -> dict[str, Any]:
-        """Wait until the worker's session answers; return its ``url``, and when the token in it ``expires``.
-
-        It may be asked again for a token that lasts longer.
+        """Return the ``url`` of the worker's session, and when the token in it ``expires``; until it answers ``waits_for``,
+        to be asked again. It may be asked again for a token that lasts longer, too.
         """
-        await self.aws.ready()
+        self.aws.check()
         if worker not in self._starting:
             raise errors.BadRequest(
                 f"No Spark was started for {worker}.",
                 checked="what the session started",
                 cure="Report this: the plugin asks for a start before it asks for the gateway.",
             )
-        session = await asyncio.shield(self._starting[worker])
+        starting = self._starting[worker]
+        await asyncio.wait([starting], timeout=PATIENCE)
+        if not starting.done():
+            return {"waits_for": "Spark's session on the cluster"}
+        try:
+            session = starting.result()
+        except (Stopped, asyncio.CancelledError):
+            # What cut it off is what there is to say.
+            self.aws.check()
+            raise session_ends() from None
         return await asyncio.to_thread(session.access)
 
     async def spark_status(self, worker: str) -> dict[str, Any]:
         """Tell whether the worker's session lives, or how it ended. Logs are on S3."""
-        await self.aws.ready()
+        self.aws.check()
         status = {"alive": True, "exit": "", "log": "", "note": ""}
         task = self._starting.get(worker)
         if task is None:
             return {**status, "alive": False, "exit": "none was started"}
         if not task.done():
             return status
+        if task.cancelled():
+            return {**status, "alive": False, "exit": "it was ended while it started"}
         if (error := task.exception()) is not None:
             return {**status, "alive": False, "exit": f"its start failed: {error}"}
         try:

@@ -7,16 +7,14 @@ from collections.abc import Callable, Collection
 from datetime import datetime, timezone
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.emr import cures
-from pytest_isolated_emr.backends.emr.account import Account, aws_errors, code_of
+from pytest_isolated_emr.backends.emr.account import Account, aws_errors
 from pytest_isolated_emr.backends.emr.clusters_of_run import ClustersOfRun
 from pytest_isolated_emr.backends.emr.launch import ask
 from pytest_isolated_emr.backends.emr.pace import Pace, Stop, Stopped
 from pytest_isolated_emr.backends.emr.tags import SessionIdentity
-from pytest_isolated_emr.backends.emr.termination import ENDED, describe
+from pytest_isolated_emr.backends.emr.termination import ENDED, describe, is_unknown
 from pytest_isolated_emr.lifecycle.journal import Journal
 
 KIND = "emr-cluster"
@@ -77,7 +75,7 @@ class SessionCluster:
             try:
                 # Just before the act: who ends the session then knows that there is none.
                 self._stop.wait(0)
-                self.id = ask(emr, request, self._pace, self._stop.wait)
+                self.id = ask(emr, request, self._pace, self._stop.wait, patience=self._pace.start)
             except (errors.IsolatedEmrError, Stopped):
                 self._is_none()
                 raise
@@ -136,7 +134,7 @@ class SessionCluster:
                 silence = f"; {error.checked}"
             except errors.AwsRefused as error:
                 # AWS may not know it yet.
-                if not _is_unknown(error) or waited >= self._pace.settle:
+                if not is_unknown(error) or waited >= self._pace.settle:
                     raise
             else:
                 if status["State"] in _READY:
@@ -243,8 +241,3 @@ class SessionCluster:
             hours[kind] = hours.get(kind, 0.0) + max(0.0, ran)
         told = ", ".join(f"{ran:.2f} hours of {kind}" for kind, ran in sorted(hours.items()))
         return f"{words} cost {told or 'no instance'}"
-
-
-def _is_unknown(error: errors.AwsRefused) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, ClientError) and code_of(cause) == "InvalidRequestException"

@@ -82,7 +82,12 @@ class ClustersOfRun:
         for summary in named:
             if summary["Status"]["State"] in ENDED:
                 continue
-            cluster = describe(self._account, str(summary["Id"]))
+            try:
+                cluster = describe(self._account, str(summary["Id"]))
+            except errors.AwsRefused:
+                # The keeper's rights are for clusters with a run's tags, which may come late.
+                doubtful.append(str(summary["Id"]))
+                continue
             if cluster["Status"]["State"] in ENDED:
                 continue
             if self.is_of_run(cluster):
@@ -141,6 +146,6 @@ class ClustersOfRun:
     def _known(self, cluster_id: str) -> dict[str, Any]:
         try:
             return describe(self._account, cluster_id)
-        except errors.AwsUnreachable:
+        except (errors.AwsUnreachable, errors.AwsRefused):
             # What is known of it is enough for the order.
             return {"Id": cluster_id, "Status": {"State": "UNKNOWN"}}

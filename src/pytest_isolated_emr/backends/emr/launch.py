@@ -26,16 +26,19 @@ def launch(emr: Any, request: dict[str, Any], pace: Pace, wait: Callable[[float]
     :raises LaunchUncertain: the answer is lost, and there is no such cluster, or none yet.
     :raises IsolatedEmrError: AWS cannot be asked.
     """
-    return ask(emr, request, pace, wait) or _lost(emr, request["Name"], pace, wait)
+    return ask(emr, request, pace, wait, patience=pace.settle) or _lost(emr, request["Name"], pace, wait)
 
 
-def ask(emr: Any, request: dict[str, Any], pace: Pace, wait: Callable[[float], None]) -> str | None:
+def ask(
+    emr: Any, request: dict[str, Any], pace: Pace, wait: Callable[[float], None], *, patience: float
+) -> str | None:
     """Ask AWS for a cluster; return its id, or None if the answer got lost, so that there may be one.
 
     :param emr: a client that sends a request once and not again by itself.
     :param request: RunJobFlow's.
     :param pace: how often to ask while AWS is asked too often.
     :param wait: waits for so many seconds.
+    :param patience: for so long, in seconds.
     :raises ClusterRefused: AWS does not take it: there is none.
     :raises IsolatedEmrError: AWS cannot be asked: there is none.
     """
@@ -54,7 +57,7 @@ def ask(emr: Any, request: dict[str, Any], pace: Pace, wait: Callable[[float], N
             if not (isinstance(cause, BotoCoreError | ClientError) and is_without_effect(cause)):
                 return None
             # Throttled: it may be sent again.
-            if waited >= pace.start:
+            if waited >= patience:
                 raise
         wait(pause)
         waited += pause

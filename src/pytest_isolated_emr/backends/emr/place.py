@@ -12,7 +12,7 @@ from pytest_isolated_emr.backends.emr.lease import Lease, LeaseBody
 from pytest_isolated_emr.backends.emr.options import EmrOptions
 from pytest_isolated_emr.backends.emr.pace import Pace, Stop
 from pytest_isolated_emr.backends.emr.prefix import RunPrefix
-from pytest_isolated_emr.backends.emr.slots import Slots
+from pytest_isolated_emr.backends.emr.slots import Slots, remove_slots
 from pytest_isolated_emr.lifecycle.journal import Journal
 
 PREFIX_KIND = "emr-prefix"
@@ -62,7 +62,12 @@ class Place:
         :raises IsolatedEmrError: AWS refused it, or did not answer.
         """
         self._intend(PREFIX_KIND, self.uri)
-        self._lease.take()
+        try:
+            self._lease.take()
+        except errors.AwsRefused:
+            # There is nothing to be given back.
+            self._removed(PREFIX_KIND)
+            raise
         self._journal.created(self._entries[PREFIX_KIND])
 
     def claim_slot(self, stop: Stop, say: Callable[[str], None]) -> None:
@@ -126,9 +131,8 @@ class Place:
         try:
             # Whoever lost it has no right to what is there, and a sweep does the rest.
             self._lease.renew()
-            if self._slot is not None:
-                self._slot.remove()
-                self._removed(SLOT_KIND)
+            if SLOT_KIND in self._entries:
+                self._give_slot_back()
         except errors.IsolatedEmrError as error:
             problems.append(f"{self.uri}: {error.what} {error.checked}")
         if not problems:
@@ -136,9 +140,16 @@ class Place:
             problems = self._prefix.empty(lambda text: say(f"emptying {self.uri}: {text}"))
         if not problems:
             self._removed(PREFIX_KIND)
-            if self._slot is None:
-                self._removed(SLOT_KIND)
         return problems
+
+    def _give_slot_back(self) -> None:
+        if self._slot is not None:
+            self._slot.remove()
+        else:
+            # A claim whose answer got lost may have been one.
+            options = self._options
+            remove_slots(self._account, options.bucket, options.prefix, self._run_id)
+        self._removed(SLOT_KIND)
 
     def _intend(self, kind: str, name: str) -> None:
         self._entries[kind] = self._journal.intend(
@@ -151,5 +162,4 @@ class Place:
         )
 
     def _removed(self, kind: str) -> None:
-        if kind in self._entries:
-            self._journal.removed(self._entries[kind])
+        self._journal.removed(self._entries.pop(kind))

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.backends.emr.account import Account, aws_errors
+from pytest_isolated_emr.backends.emr.account import Account, aws_errors, code_of
 from pytest_isolated_emr.backends.emr.pace import Pace
 
 #: https://docs.aws.amazon.com/emr/latest/APIReference/API_ClusterStatus.html
@@ -37,15 +39,20 @@ def terminate(
     :raises IsolatedEmrError: AWS refused it.
     """
     cluster_id, state = str(cluster["Id"]), str(cluster["Status"]["State"])
-    waited, pause = 0.0, pace.poll
+    began, pause = time.monotonic(), pace.poll
     while state not in ENDED:
-        silence = ""
+        waited, silence = time.monotonic() - began, ""
         try:
             if state != _ENDING:
                 _order(account, cluster)
             cluster = describe(account, cluster_id)
             state = str(cluster["Status"]["State"])
         except errors.AwsUnreachable as error:
+            silence = f"; {error.checked}"
+        except errors.AwsRefused as error:
+            # AWS may not know yet of one that was made just now.
+            if not is_unknown(error) or waited >= pace.settle:
+                raise
             silence = f"; {error.checked}"
         if state in ENDED:
             break
@@ -57,9 +64,20 @@ def terminate(
                 cure="Look at it in the console, and run `isolated-emr sweep` again.",
             )
         wait(pause)
-        waited += pause
         pause = pace.longer(pause)
     return cluster
+
+
+def is_unknown(error: errors.AwsRefused) -> bool:
+    """Tell whether AWS says that it knows of no such cluster.
+
+    :param error: of a call for one.
+    """
+    cause = error.__cause__
+    return isinstance(cause, ClientError) and code_of(cause) in (
+        "InvalidRequestException",
+        "ValidationException",
+    )
 
 
 def describe(account: Account, cluster_id: str) -> dict[str, Any]:

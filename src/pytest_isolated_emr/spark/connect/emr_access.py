@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_isolated_emr.backends.base import VisibleFiles
+from pytest_isolated_emr.errors import IsolatedEmrError
 from pytest_isolated_emr.keeper.client import KeeperClient
 from pytest_isolated_emr.spark import properties
 from pytest_isolated_emr.spark.connect.access import Server
@@ -36,6 +37,7 @@ class EmrAccess:
     :param python_path: the directories in which this process looks for modules of the suite.
     :param note: takes what the user should read in the summary.
     :param wait_for_cluster: has the cluster started, and waits for it.
+    :param progress: is told what is being waited for.
     """
 
     not_there = NotThere(
@@ -51,12 +53,14 @@ class EmrAccess:
         python_path: Callable[[], Sequence[Path]],
         note: Callable[[str], None],
         wait_for_cluster: Callable[[], None],
+        progress: Callable[[str], None],
     ) -> None:
         self._client = client
         self._defaults = defaults
         self._python_path = python_path
         self._note = note
         self._wait_for_cluster = wait_for_cluster
+        self._progress = progress
         self._token: EmrToken | None = None
 
     def start(self, options: Mapping[str, str]) -> None:
@@ -74,7 +78,8 @@ class EmrAccess:
 
         :raises IsolatedEmrError: there is no cluster, or it did not start the session.
         """
-        where = self._client.request("spark_gateway")
+        while "waits_for" in (where := self._client.request("spark_gateway")):
+            self._progress(where["waits_for"])
         self._token = EmrToken(where["url"], where["expires"], self._renewed, show)
         return Server(VisibleFiles(python_path=tuple(self._python_path())))
 
@@ -103,11 +108,11 @@ class EmrAccess:
 
     def isolation_of(self, shared: Any, settings: Mapping[str, str]) -> PlainIsolation:
         """Return what gives tests sessions of their own beside a shared one."""
-        return PlainIsolation(shared, settings, is_alive=lambda: self._status()["alive"], note=self._note)
+        return PlainIsolation(shared, settings, is_alive=self._is_alive, note=self._note)
 
     def stop(self, session: Any) -> None:
         """Stop a session; if its server has ended, close its client alone."""
-        if self._status()["alive"]:
+        if self._is_alive():
             # A server that does not answer now is not waited for: it ends with the run.
             session.client.set_retry_policies([])
             session.stop()
@@ -119,6 +124,13 @@ class EmrAccess:
         if self._token is not None:
             self._token.keep()
             self._token = None
+
+    def _is_alive(self) -> bool:
+        try:
+            return bool(self._status()["alive"])
+        except IsolatedEmrError:
+            # The cluster was ended, or AWS does not tell: nothing is waited for.
+            return False
 
     def _status(self) -> dict[str, Any]:
         return self._client.request("spark_status")
