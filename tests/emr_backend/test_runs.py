@@ -560,3 +560,19 @@ def test_ctrl_c_while_a_test_waits_for_a_slot(project, start_pytest: Start, amaz
         assert Finished(process).code == 2
     slots = amazon.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="another-slot/")
     assert slots["KeyCount"] == 0
+
+
+def test_calls_for_the_scratch_say_whose_its_bucket_has_to_be(project, run_pytest, amazon):
+    (project / "test_it.py").write_text(
+        "def test_it(run_step, scratch):\n"
+        "    assert run_step('bash', '-c', 'echo x').stdout == 'x\\n'\n"
+        "    assert 0, 'the scratch and logs are kept'\n"
+    )
+    with AwsProxy(amazon.variables["AWS_ENDPOINT_URL"]) as proxy:
+        finished = run_pytest(*ON_AMAZON, AWS_ENDPOINT_URL=proxy.url)
+    assert "1 failed" in finished.output, finished.output
+    # What says so is on the wire of each call, but for those of the cluster, which go past the proxy.
+    of_s3 = [each.call for each in proxy.calls() if each.call.service == "s3"]
+    without = [call for call in of_s3 if "ExpectedBucketOwner" not in call.parameters]
+    assert without == []
+    assert proxy.calls("GetObject")
