@@ -203,7 +203,13 @@ class ClustersOnAws:
         if cluster_id not in self._log_uris:
             self._describe(cluster_id)
         log_uri = self._log_uris[cluster_id]
-        return LogDirectory(self._client("s3"), log_uri).below(cluster_id) if log_uri else None
+        if not log_uri:
+            return None
+        logs = LogDirectory(self._client("s3"), log_uri)
+        if f"{logs.uri}/".startswith(f"{self._session.place}/"):
+            # A place of the user's own may be in another account's bucket.
+            logs = LogDirectory(self._session.scratch_client(), log_uri)
+        return logs.below(cluster_id)
 
     def _end_of(self, cluster_id: str) -> str:
         """Return in words how a cluster ended; empty if it has not."""

@@ -93,7 +93,7 @@ def _on_aws(settings: EmrSettings, spark_version: str, context: RunContext, kept
         # All of a cluster's logs are on S3 when it has ended.
         while waits_for := session.client.request("end_clusters")["waits_for"]:
             context.show_wait(waits_for)
-        return [*kept_logs.keep(), *on_aws.keep(session.client_of("emr"), session.client_of("s3"))]
+        return [*kept_logs.keep(), *on_aws.keep(session.client_of("emr"), session.scratch_client())]
 
     spark = SparkOnEmr(context, settings, release, spark_version, start_cluster)
     clusters = ClustersOnAws(

@@ -68,7 +68,7 @@ class Scratches:
 
     def _end(self, place: Scratch, item: pytest.Item | None, whose: str) -> None:
         if self._client is None:
-            self._client = self._session.client_of("s3")
+            self._client = self._session.scratch_client()
         if self._is_kept(item):
             self._session.client.request("keep")
             destination = self._session.directory / "kept" / self._session.worker / place.path.name

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_isolated_emr import errors
+from pytest_isolated_emr.aws.bucket_owner import expect_owner
 from pytest_isolated_emr.aws.credentials import SessionCredentials
 from pytest_isolated_emr.aws.environment import AwsEnvironment
 from pytest_isolated_emr.aws.limited_environment import LimitedEnvironment
@@ -44,6 +45,7 @@ class Session:
     :param container_variables: those by which AWS clients find the run's limited credentials; empty if there are none.
     :param aws_notes: what the user should know of the session's AWS.
     :param place: the run's own prefix on Amazon's own AWS, as ``s3://bucket/prefix/run id``; empty on the private one.
+    :param account: the number of the account of Amazon's; empty on the private AWS.
     """
 
     client: KeeperClient
@@ -59,6 +61,7 @@ class Session:
     container_variables: dict[str, str] = field(default_factory=dict, repr=False)
     aws_notes: tuple[str, ...] = ()
     place: str = ""
+    account: str = ""
 
     @staticmethod
     def launch_keeper(settings: Settings) -> KeeperClient:
@@ -145,6 +148,7 @@ class Session:
             container_variables=described.get("container_variables", {}),
             aws_notes=tuple(described.get("notes", ())),
             place=described.get("place", ""),
+            account=described.get("account", ""),
         )
 
     @property
@@ -175,6 +179,12 @@ class Session:
         if self.endpoint_url is not None:
             options = {"endpoint_url": self.endpoint_url, **options}
         return self.boto3_session.client(service, **options)
+
+    def scratch_client(self) -> Any:
+        """Return a boto3 client of S3 for the scratch, whose calls say whose its bucket has to be."""
+        client = self.client_of("s3")
+        expect_owner(client, lambda: self.account)
+        return client
 
     def environment_guard(self, *, is_remote: bool) -> EnvironmentGuard:
         """Return the guard that shows this process, and what it starts, the session in place of the machine.

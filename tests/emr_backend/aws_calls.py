@@ -82,7 +82,10 @@ def recognise(method: str, target: str, headers: Mapping[str, str], body: bytes)
     scope = _SCOPE.search(given.get("authorization", ""))
     service = scope[1] if scope else "s3"
     if service in ("s3", "s3express"):
-        return Call("s3", *_of_s3(method, target), *common)
+        operation, parameters = _of_s3(method, target)
+        if owner := given.get("x-amz-expected-bucket-owner"):
+            parameters["ExpectedBucketOwner"] = owner
+        return Call("s3", operation, parameters, *common)
     form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
     return Call(service, form.get("Action", ""), form, *common)
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,8 @@ from pytest_isolated_emr.backends.emr import account as account_module
 from pytest_isolated_emr.backends.emr.account import Account
 from pytest_isolated_emr.environment_guard import EnvironmentGuard
 from pytest_isolated_emr.lifecycle.run_id import new_run_id
+from tests.amazon import BUCKET, PREFIX, Amazon
+from tests.emr_backend.runs import state_of
 from tests.emr_backend.s3_endpoint import ATTEMPTS, REGION, Scratch, Server, session_variables
 
 
@@ -54,3 +56,16 @@ def scratch(aws_variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> I
 def server(scratch: Scratch) -> Server:
     """Between the scratch's account and S3."""
     return Server(scratch.account)
+
+
+@pytest.fixture
+def bystander(amazon: Amazon) -> Callable[[], None]:
+    """Objects beside the runs' prefixes; call it to see that they are as they were."""
+    for key in ("mine.txt", f"{PREFIX}/mine.txt", f"{PREFIX}-too/mine.txt"):
+        amazon.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"mine")
+    before = state_of(amazon)
+
+    def check() -> None:
+        assert state_of(amazon) == before
+
+    return check

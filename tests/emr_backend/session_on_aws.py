@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 
+from pytest_isolated_emr.aws.bucket_owner import expect_owner
 from pytest_isolated_emr.backends.emr import lifetime
 from pytest_isolated_emr.backends.emr.request import cluster_request
 from pytest_isolated_emr.backends.emr.tags import SessionIdentity
@@ -59,6 +60,11 @@ class SessionOnAws:
     def client_of(self, service: str, **options: Any) -> Any:
         client = boto3.Session(region_name=REGION).client(service, **options)
         self.on_client(service, client)
+        return client
+
+    def scratch_client(self) -> Any:
+        client = self.client_of("s3")
+        expect_owner(client, lambda: self.scratch.account.id)
         return client
 
     def asked_cluster(self) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from pytest_isolated_emr import errors
+from pytest_isolated_emr.aws.bucket_owner import expect_owner
 from pytest_isolated_emr.backends.emr.clock import elapsed_clock, server_time
 
 #: Codes by which services say that credentials are none:
@@ -137,7 +138,7 @@ class Account:
                     ),
                 )
                 if service == "s3":
-                    client.meta.events.register("provide-client-params.s3", self._expect_owner)
+                    expect_owner(client, lambda: self.id)
                 self._clients[service, attempts] = client
             return self._clients[service, attempts]
 
@@ -150,12 +151,6 @@ class Account:
         """Return what time it is for AWS, whatever this machine's clock says."""
         then, elapsed = self._connected
         return then + timedelta(seconds=elapsed_clock() - elapsed)
-
-    def _expect_owner(self, params: dict[str, Any], model: Any, **_kwargs: Any) -> dict[str, Any] | None:
-        """See https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html."""
-        if self.id and "ExpectedBucketOwner" in model.input_shape.members:
-            return {"ExpectedBucketOwner": self.id, **params}
-        return None
 
 
 def code_of(error: ClientError) -> str:

@@ -100,6 +100,7 @@ class AwsOfRun:
             "container_variables": self._server.variables() if self._server is not None else {},
             "notes": self._header,
             "place": self._place.uri,
+            "account": self.account.id,
         }
 
     async def ready(self) -> None:
