@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import re
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import boto3
-import psutil
 
 from pytest_isolated_emr.backends.emr.pace import PACE_VARIABLE
 from pytest_isolated_emr.lifecycle.session_directory import NEW_PREFIX
@@ -25,16 +20,13 @@ from tests.emr_backend.auditor import Audit, Auditor
 from tests.emr_backend.aws_proxy import AwsProxy
 from tests.emr_backend.bystanders import PREFIX, Bystanders
 from tests.emr_backend.cases import CHANGES, Case
+from tests.emr_backend.drive import LONGEST, ROOT, Drive
 from tests.emr_backend.faults import Plan
 from tests.emr_backend.one_session import Order
 from tests.emr_backend.s3_endpoint import REGION
+from tests.emr_backend.verdict import violations
 
-_ROOT = Path(__file__).resolve().parents[2]
 _PATH = Path(__file__).with_name("keeper_path")
-#: Much longer than any of it takes: what takes longer hangs.
-_LONGEST = 180.0
-#: So long a session may take until its cluster is launched; one at which something goes wrong may never get there.
-_LAUNCH = 5.0
 PACE = {
     "poll": 0.05,
     "longest_poll": 0.5,
@@ -47,8 +39,6 @@ PACE = {
 }
 #: Where a keeper that is tried counts the lines of its journal.
 _LINES = "journal-lines"
-#: What a person is not to meet: "report this", and errors without a name.
-_NOT_WORDS_FOR_USERS = ("IE000", "IE206")
 
 
 @dataclass
@@ -75,17 +65,6 @@ class Result:
     calls: int = 0
     journal_lines: int = 0
     log: str = ""
-
-    @property
-    def sentences(self) -> list[str]:
-        """What the user was told of things that went wrong."""
-        return [
-            f"{event.get('code', event['event'])}: {event['what']}" for event in self.told if _is_word(event)
-        ]
-
-
-def _is_word(event: dict[str, Any]) -> bool:
-    return event["event"] in ("error", "problem", "sweep")
 
 
 class Runner:
@@ -123,12 +102,12 @@ class Runner:
             AwsProxy(url, Plan(case.rules), changes) as proxy,
         ):
             environ, order = self._environ(home, proxy.url, case), self._order(case)
-            drive = _Drive(case, environ, order, proxy, self._end_clusters)
+            drive = Drive(case, environ, order, proxy, self._end_clusters)
             proxy.kill = drive.kill_keeper
             try:
                 result.told = drive.run()
             except subprocess.TimeoutExpired:
-                result.violations.append(f"the session hangs: more than {_LONGEST:.0f} s")
+                result.violations.append(f"the session hangs: more than {LONGEST:.0f} s")
             result.log = _logs(home)
             result.journal_lines = _number_in(home / _LINES)
             result.before = auditor.look()
@@ -142,7 +121,10 @@ class Runner:
             self._sweep(result, home, proxy)
             result.after = auditor.look()
             result.calls = len(proxy.calls())
-            _judge(result, home)
+            # One that has no name yet may be about to get it, for all that a sweep knows, and is left alone for a while.
+            left = [path.name for path in (home / "sessions").glob("*")]
+            left = [name for name in left if not name.startswith(NEW_PREFIX)]
+            result.violations += violations(case, result.told, result.before, result.after, left)
         result.seconds = time.monotonic() - began
         return result
 
@@ -170,7 +152,7 @@ class Runner:
             for name, value in os.environ.items()
             if not name.startswith(("PYTEST_", "AWS_", "ISOLATED_EMR_"))
         }
-        path = os.pathsep.join([str(_PATH), str(_ROOT / "src"), str(_ROOT)])
+        path = os.pathsep.join([str(_PATH), str(ROOT / "src"), str(ROOT)])
         environ |= self._variables
         environ |= {
             "AWS_ENDPOINT_URL": url,
@@ -216,11 +198,11 @@ class Runner:
             )
             proxy.kill = process.kill
             try:
-                stdout, stderr = process.communicate(timeout=_LONGEST)
+                stdout, stderr = process.communicate(timeout=LONGEST)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
-                result.violations.append(f"the sweep hangs: more than {_LONGEST:.0f} s")
+                result.violations.append(f"the sweep hangs: more than {LONGEST:.0f} s")
                 return
             code = process.returncode
             result.log += f"\n--- sweep {' '.join(arguments)}: exit code {code}\n{stdout}{stderr}"
@@ -250,133 +232,6 @@ def _pauses(case: Case) -> str:
     return "ready" if case.ended_by_somebody or case.client_dies == "ready" else ""
 
 
-class _Drive:
-    """Drives the session's process, and kills what is to be killed."""
-
-    def __init__(
-        self,
-        case: Case,
-        environ: dict[str, str],
-        order: Order,
-        proxy: AwsProxy,
-        end_cluster: Callable[[str], None],
-    ) -> None:
-        self._case = case
-        self._proxy = proxy
-        self._order = order
-        self._end_cluster = end_cluster
-        if case.kill_at_line:
-            environ = environ | {"ISOLATED_EMR_TESTS_KILL": case.kill_at_line}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.emr_backend.one_session"],
-            env=environ,
-            cwd=_ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self) -> list[dict[str, Any]]:
-        """Return what the user was told.
-
-        :raises subprocess.TimeoutExpired: it, or its keeper, does not end.
-        """
-        process = self._process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        told: list[dict[str, Any]] = []
-        deadline = _Deadline(process)
-        try:
-            process.stdin.write(self._order.to_line())
-            process.stdin.flush()
-            for line in process.stdout:
-                event = json.loads(line)
-                told.append(event)
-                self._at(event)
-            process.wait()
-        finally:
-            deadline.cancel()
-        assert process.stderr is not None
-        errors = process.stderr.read()
-        if deadline.is_over:
-            raise subprocess.TimeoutExpired("one_session", _LONGEST)
-        if process.returncode not in (0, -9):
-            told.append({"event": "crash", "what": errors})
-        return told
-
-    def kill_keeper(self) -> None:
-        """Kill the keeper, and return when it is gone."""
-        for keeper in self._keepers():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                keeper.kill()
-                _wait_for(keeper)
-
-    def _at(self, event: dict[str, Any]) -> None:
-        moment = event["event"]
-        if moment == "asked" and self._order.pauses == "asked":
-            self._wait_for_launch()
-            moment = "launched"
-        if moment == self._case.client_dies:
-            keepers = self._keepers()
-            self._process.kill()
-            for keeper in keepers:
-                # Nobody tells it but its lifeline.
-                _wait_for(keeper)
-            return
-        if moment == "ready" and self._case.ended_by_somebody:
-            self._end_cluster(event["cluster_id"])
-        if event["event"] == self._order.pauses:
-            assert self._process.stdin is not None
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.write("\n")
-                self._process.stdin.flush()
-
-    def _wait_for_launch(self) -> None:
-        """Wait until the cluster is launched, if it ever is."""
-        end = time.monotonic() + _LAUNCH
-        while time.monotonic() < end and not self._proxy.calls("RunJobFlow"):
-            time.sleep(0.01)
-
-    def _keepers(self) -> list[psutil.Process]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            children = psutil.Process(self._process.pid).children()
-            return [child for child in children if "pytest_isolated_emr.keeper" in child.cmdline()]
-        return []
-
-
-def _wait_for(process: psutil.Process) -> None:
-    """Wait until a process that may be anybody's child has ended, reaped or not."""
-    end = time.monotonic() + _LONGEST
-    while time.monotonic() < end:
-        try:
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return
-        except psutil.NoSuchProcess:
-            return
-        time.sleep(0.02)
-    raise subprocess.TimeoutExpired("the keeper", _LONGEST)
-
-
-class _Deadline:
-    """Kills a process that takes too long."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-
-        self.is_over = False
-        self._process = process
-        self._timer = threading.Timer(_LONGEST, self._end)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def cancel(self) -> None:
-        self._timer.cancel()
-
-    def _end(self) -> None:
-        self.is_over = True
-        self._process.kill()
-
-
 def _number_in(path: Path) -> int:
     return int(path.read_text()) if path.is_file() else 0
 
@@ -385,38 +240,3 @@ def _logs(home: Path) -> str:
     texts = [path.read_text(errors="replace") for path in home.glob("sessions/*/logs/keeper.log")]
     journals = [path.read_text(errors="replace") for path in home.glob("sessions/*/journal")]
     return "\n".join([*texts, *journals])
-
-
-def _judge(result: Result, home: Path) -> None:
-    case, before, after = result.case, result.before, result.after
-    violations = result.violations
-    if after.alive_at_once > 1:
-        violations.append(f"{after.alive_at_once} clusters of one run were alive at once")
-    violations += [f"left after the sweep: {thing}" for thing in after.leaked]
-    violations += [f"changed outside of the run: {thing}" for thing in after.changed]
-    violations += [f"not the session's to end: {thing}" for thing in after.wrongly_ended]
-    # One that has no name yet may be about to get it, for all that a sweep knows, and is left alone for a while.
-    left = [path.name for path in (home / "sessions").glob("*") if not path.name.startswith(NEW_PREFIX)]
-    violations += [f"left on this machine after the sweep: {name}" for name in left]
-    events = [event["event"] for event in result.told]
-    if "crash" in events:
-        violations.append(f"the session's process failed: {result.told[events.index('crash')]['what']}")
-    if case.client_dies.replace("launched", "asked") in events:
-        # There was nobody to be told.
-        if before.leaked and not case.rules and not case.changes:
-            violations.append(f"left by a keeper that outlived pytest: {before.leaked}")
-        return
-    if case.expects and not any(re.search(case.expects, sentence) for sentence in result.sentences):
-        violations.append(f"the user was not told {case.expects!r}")
-    did_its_work = "worked" in events and not (case.ended_by_somebody and case.work_seconds)
-    if not (did_its_work and not before.leaked) and not result.sentences:
-        violations.append(f"the user was told nothing; left: {before.leaked}")
-    killed = case.kills_keeper and any(event.get("code") in ("IE201", "IE202") for event in result.told)
-    if before.leaked and not killed and "problem" not in events:
-        told = [event for event in result.told if event["event"] == "error" and "removed" in str(event)]
-        if not told:
-            violations.append(f"left without a word of it: {before.leaked}")
-    for event in result.told:
-        words = json.dumps(event)
-        if event.get("code") in _NOT_WORDS_FOR_USERS or ("Traceback" in words and not killed):
-            violations.append(f"no words for users: {words}")

@@ -73,8 +73,8 @@ class Keeper:
             try:
                 await self._open(opening)
             except errors.IsolatedEmrError as error:
-                await self._take_down()
-                writer.write(messages.encode({"id": opening["id"], "error": error.to_message()}))
+                told = _with_problems(error, await self._take_down())
+                writer.write(messages.encode({"id": opening["id"], "error": told}))
                 await writer.drain()
                 return
             writer.write(messages.encode({"id": opening["id"], **self._describe()}))
@@ -294,6 +294,15 @@ class Keeper:
         except (errors.IsolatedEmrError, OSError):
             # Nothing of this session depends on it; the log says why, and the next session tries again.
             traceback.print_exc()
+
+
+def _with_problems(error: errors.IsolatedEmrError, problems: list[str]) -> dict[str, str]:
+    """Return the error of a session that could not be opened, with what could not be removed again."""
+    told = error.to_message()
+    if problems:
+        told["checked"] += f"; could not be removed: {'; '.join(problems)}"
+        told["cure"] += " Run `isolated-emr sweep --delete` then, for what is left."
+    return told
 
 
 def _unexpected(request: Message, error: Exception) -> errors.BadRequest:

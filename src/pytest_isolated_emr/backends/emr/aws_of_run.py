@@ -47,9 +47,8 @@ class AwsOfRun:
         self._cluster: SessionCluster | None = None
         self._admission: asyncio.Task[None] | None = None
         self._launching: asyncio.Task[None] | None = None
-        self._renewing: asyncio.Task[None] | None = None
+        self._renewal: Renewal | None = None
         self._intended: dict[str, tuple[int, float]] = {}
-        self._failure: errors.IsolatedEmrError | None = None
         self._saying = ""
         self._ending: asyncio.Task[list[str]] | None = None
         self._early_end: asyncio.Task[list[str]] | None = None
