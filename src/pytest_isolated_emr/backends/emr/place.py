@@ -42,6 +42,7 @@ class Place:
         self._prefix = RunPrefix(account, options.bucket, options.prefix, run_id)
         self._lease = Lease(account, options.bucket, self._prefix.lease_key, self._body)
         self._slot: Lease | None = None
+        self._is_taken = False
         self._entries: dict[str, int] = {}
 
     @property
@@ -68,6 +69,7 @@ class Place:
             # There is nothing to be given back.
             self._removed(PREFIX_KIND)
             raise
+        self._is_taken = True
         self._journal.created(self._entries[PREFIX_KIND])
 
     def claim_slot(self, stop: Stop, say: Callable[[str], None]) -> None:
@@ -129,6 +131,11 @@ class Place:
             return []
         problems: list[str] = []
         try:
+            if not self._is_taken:
+                # An answer got lost: there may be the lease, and nothing else.
+                self._lease.remove()
+                self._removed(PREFIX_KIND)
+                return []
             # Whoever lost it has no right to what is there, and a sweep does the rest.
             self._lease.renew()
             if SLOT_KIND in self._entries:
