@@ -176,7 +176,7 @@ class KeeperClient:
             what = "The keeper ended before the environment was ready."
         else:
             kind = errors.KeeperDied
-            what = "The keeper, which owns the session's environment, is gone; so is the environment."
+            what = "The keeper, which owns the session's environment, is gone."
         output = self._output_tail()
         return kind(
             what,

@@ -78,7 +78,7 @@ class ConcurrentKeeperClient:
 
 def _died(reason: object) -> errors.KeeperDied:
     return errors.KeeperDied(
-        "The keeper, which owns the session's environment, is gone; so is the environment.",
+        "The keeper, which owns the session's environment, is gone.",
         checked=str(reason),
         cure="Run again. The next session, or `isolated-emr sweep --delete`, removes what this one left.",
     )
