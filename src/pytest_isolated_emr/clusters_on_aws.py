@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from botocore.config import Config
@@ -186,6 +187,10 @@ class ClustersOnAws:
         """Return nothing: on AWS only a call for each cluster would tell what else failed."""
         return []
 
+    @cached_property
+    def _scratch_client(self) -> Any:
+        return self._session.scratch_client()
+
     def _client(self, service: str, *, attempts: int = _ATTEMPTS) -> Any:
         name = f"{service} {attempts}"
         if name not in self._clients:
@@ -208,7 +213,7 @@ class ClustersOnAws:
         logs = LogDirectory(self._client("s3"), log_uri)
         if f"{logs.uri}/".startswith(f"{self._session.place}/"):
             # A place of the user's own may be in another account's bucket.
-            logs = LogDirectory(self._session.scratch_client(), log_uri)
+            logs = LogDirectory(self._scratch_client, log_uri)
         return logs.below(cluster_id)
 
     def _end_of(self, cluster_id: str) -> str:

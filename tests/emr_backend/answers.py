@@ -68,7 +68,7 @@ class LaggingList:
     """ListClusters that does not know of a cluster yet that was launched through the proxy.
 
     :param seconds: for so long after the launch.
-    :param calls: nor in so many answers after it, ...
+    :param calls: nor in so many lists after it, ...
     :param at_most: ... for so many seconds.
     """
 
@@ -86,7 +86,8 @@ class LaggingList:
                 self._launched[answer.json()["JobFlowId"]] = (time.monotonic(), self._listed)
             if call.operation != "ListClusters":
                 return answer
-            self._listed += 1
+            if "Marker" not in call.parameters:  # A further page belongs to the list that it goes on with.
+                self._listed += 1
             told = answer.json()
             told["Clusters"] = [cluster for cluster in told["Clusters"] if not self._is_new(cluster["Id"])]
             return answer.with_json(told)

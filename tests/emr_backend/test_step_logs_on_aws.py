@@ -34,6 +34,7 @@ class Time:
         self.there: dict[str, float] = {}
         self.final: dict[str, float] = {}
         self.said: list[str] = []
+        self.is_denied = False
         aws.on_client = self._on_client
         # Steps are waited for in pauses that last, logs in pauses that are over at once.
         self.clusters = aws.clusters(pace=Pace(poll=0.05), pause=self._pause, say=self.said.append)
@@ -43,7 +44,17 @@ class Time:
 
     def _on_client(self, service: str, client: Any) -> None:
         if service == "s3":
+            client.meta.events.register("before-call.s3.ListObjectsV2", self._denied)
             client.meta.events.register("after-call.s3.ListObjectsV2", self._listed)
+
+    def _denied(self, **_kwargs: Any) -> tuple[Any, Any] | None:
+        if not self.is_denied:
+            return None
+        parsed = {
+            "Error": {"Code": "AccessDenied", "Message": "Access Denied"},
+            "ResponseMetadata": {"HTTPStatusCode": 403},
+        }
+        return AWSResponse("", 403, {}, None), parsed
 
     def _listed(self, parsed: dict[str, Any], **_kwargs: Any) -> None:
         self.looks += 1
@@ -289,16 +300,7 @@ def test_a_failure_is_told_at_once(ran: Ran):
 
 def test_logs_that_may_not_be_read(ran: Ran, aws: SessionOnAws):
     result, time = ran(*COMMAND)
-    client: Any = time.clusters._place._client("s3")  # type: ignore[attr-defined]
-
-    def refuse(**_kwargs: Any) -> tuple[Any, Any]:
-        parsed = {
-            "Error": {"Code": "AccessDenied", "Message": "Access Denied"},
-            "ResponseMetadata": {"HTTPStatusCode": 403},
-        }
-        return AWSResponse("", 403, {}, None), parsed
-
-    client.meta.events.register("before-call.s3.ListObjectsV2", refuse)
+    time.is_denied = True
     with pytest.raises(errors.AwsRefused, match="AccessDenied"):
         _ = result.stdout
     [(_, text)] = time.clusters.report()
