@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
+import pytest
+
 from pytest_isolated_emr.clusters_here import ClustersHere
 from pytest_isolated_emr.emr import releases
 from pytest_isolated_emr.emr_settings import EmrSettings
@@ -41,10 +43,12 @@ class RunMaker:
 
     :param spark_version: that of the installed pyspark.
     :param make: makes the parts.
+    :param key_of_spare: returns by what the run finds a spare, and leaves one; empty for none.
     """
 
     spark_version: str
     make: Callable[[RunContext, KeptLogs], RunParts]
+    key_of_spare: Callable[[pytest.Config], str] = lambda _config: ""
 
 
 def maker_of(settings: Settings) -> RunMaker:
@@ -57,7 +61,7 @@ def maker_of(settings: Settings) -> RunMaker:
         version = find_spark(dict(os.environ)).version
         return RunMaker(version, partial(_on_aws, settings.emr, version))
     wiring = SparkWiring(settings, dict(os.environ))
-    return RunMaker(wiring.installation.version, partial(_here, wiring))
+    return RunMaker(wiring.installation.version, partial(_here, wiring), wiring.key_of_spare)
 
 
 def _here(wiring: SparkWiring, context: RunContext, kept_logs: KeptLogs) -> RunParts:

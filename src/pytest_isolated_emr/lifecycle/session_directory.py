@@ -63,6 +63,7 @@ class SessionMetadata:
     :param command: the command line of the client.
     :param backend: where Spark runs.
     :param versions: versions of parts, by their name.
+    :param state: ``session``; ``spare`` where it waits for an owner, ``warming`` where it gets ready for that.
     """
 
     run_id: str
@@ -75,6 +76,7 @@ class SessionMetadata:
     command: list[str]
     backend: str
     versions: dict[str, str]
+    state: str = "session"
 
     @classmethod
     def of_this_process(
@@ -86,6 +88,7 @@ class SessionMetadata:
         command: list[str],
         backend: str,
         versions: dict[str, str],
+        state: str = "session",
     ) -> SessionMetadata:
         """Return the metadata of a session whose keeper is this process.
 
@@ -95,10 +98,21 @@ class SessionMetadata:
         :param command: the command line of the client.
         :param backend: where Spark runs.
         :param versions: versions of parts, by their name.
+        :param state: what it is now.
         """
         keeper = ProcessIdentity.of(os.getpid())
         return cls(
-            run_id, this_host(), boot_id(), os.geteuid(), keeper, started, cwd, command, backend, versions
+            run_id,
+            this_host(),
+            boot_id(),
+            os.geteuid(),
+            keeper,
+            started,
+            cwd,
+            command,
+            backend,
+            versions,
+            state,
         )
 
 
@@ -298,6 +312,7 @@ def _metadata(fields: dict[str, Any]) -> SessionMetadata:
         command=[_text(word) for word in fields["command"]],
         backend=_text(fields["backend"]),
         versions={_text(name): _text(version) for name, version in fields["versions"].items()},
+        state=_text(fields.get("state", "session")),
     )
 
 

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+# What a JVM, and what starts it, reads of its environment before there is a context: Java, the C library, Spark's
+# launcher, Hadoop's and Hive's static parts; and by what Python workers' interpreter and its libraries are found.
+_OF_JVM = re.compile(
+    r"""
+    PATH | HOME | USER | LOGNAME | SHELL | TMPDIR | TZ | LANG | LANGUAGE | LC_.* | LD_.* | DYLD_.* | MALLOC_.* | GLIBC_.*
+    | .*JAVA.* | JDK_.* | JVM_.* | CLASSPATH
+    | SPARK_.* | PYSPARK_.* | _PYSPARK_.* | HADOOP_.* | HIVE_.* | YARN_.* | KRB5.* | PYTHON.* | VIRTUAL_ENV | CONDA_PREFIX
+    | DOCKER_.* | XDG_RUNTIME_DIR
+    """,
+    re.VERBOSE,
+)
+# Spark's own idea of it: https://spark.apache.org/docs/latest/configuration.html, spark.redaction.regex
+_SECRET = re.compile(r"(?i)secret|password|token|access[._]?key|credential")
 
 #: Where a remote Spark is before it is there.
 NO_SERVER_YET = "sc://isolated-emr.invalid"
@@ -50,3 +65,19 @@ def remote_variables() -> dict[str, str]:
         # Other plugins (pytest-spark) go by it from their start on.
         "SPARK_REMOTE": NO_SERVER_YET,
     }
+
+
+def is_of_jvm(name: str) -> bool:
+    """Tell whether a JVM has to be started with a variable of the environment, as it could not take it over later.
+
+    :param name: the variable's name.
+    """
+    return bool(_OF_JVM.fullmatch(name))
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether a variable or a setting sounds like one that holds a secret.
+
+    :param name: its name.
+    """
+    return bool(_SECRET.search(name))

@@ -1,0 +1,67 @@
+"""Starting a spare: another keeper, which outlives the one that starts it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from pytest_isolated_emr.keeper.spare import LEAST_MEMORY
+from pytest_isolated_emr.keeper.spare_order import SpareOrder
+from pytest_isolated_emr.lifecycle.spare_slot import SpareSlot
+from pytest_isolated_emr.lifecycle.state_root import HOME_VARIABLE, StateRoot
+from pytest_isolated_emr.spark.environment import is_of_jvm
+
+#: In place of a descriptor, in the command line of a keeper that is a spare.
+AHEAD = "ahead"
+
+# What the keeper, the endpoint and each JVM take, in bytes.
+_BYTES, _BYTES_OF_SPARK = 256 << 20, 768 << 20
+# What failed is not tried again after every run.
+_SECONDS_UNTIL_NEXT_TRY = 3600.0
+
+
+def start_ahead(order: SpareOrder, root: StateRoot) -> None:
+    """Start a spare, unless there is one, memory is short, or it failed within the last hour.
+
+    :param order: what it is to be.
+    :param root: the state root.
+    :raises OSError: it cannot be started.
+    """
+    needed = _BYTES + _BYTES_OF_SPARK * len(order.sparks)
+    slot = SpareSlot(root, order.key)
+    if psutil.virtual_memory().available < needed + LEAST_MEMORY or _is_recent(slot.log):
+        return
+    secrets = order.secrets()
+    root.spares.mkdir(mode=0o700, exist_ok=True)
+    with slot.log.open("wb") as log:
+        if secrets:
+            log.write(f"no spare keeps a secret: {', '.join(secrets)}\n".encode())
+            return
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest_isolated_emr.keeper", AHEAD],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+            env={
+                **{name: value for name, value in os.environ.items() if is_of_jvm(name)},
+                HOME_VARIABLE: str(root.path),
+            },
+        )
+    assert process.stdin is not None
+    with process.stdin as stdin:
+        stdin.write(order.to_json())
+
+
+def _is_recent(log: Path) -> bool:
+    try:
+        status = log.stat()
+    except FileNotFoundError:
+        return False
+    return time.time() - status.st_mtime < _SECONDS_UNTIL_NEXT_TRY
