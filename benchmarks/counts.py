@@ -18,7 +18,7 @@ def count_classes(mode: Mode) -> dict[str, int]:
 
     :param mode: a way in which the suite's process starts the JVM.
     """
-    with project() as directory:
+    with project("classes") as directory:
         next(suite for suite in ALL if suite.name == TEN).lay(directory)
         # The JVM has it from its environment, so that it is the same for the peer.
         run_pytest(
@@ -41,9 +41,8 @@ def count_requests(mode: Mode) -> dict[str, int]:
 
     :param mode: a way of ours.
     """
-    with project() as directory:
+    with project("requests") as directory:
         (directory / "test_requests.py").write_text((SUITES / "test_requests.py").read_text())
-        mode.await_start()
         finished = run_pytest(["-s", *mode.arguments], directory, mode.environ)
     found = re.findall(r"^requests: (.+): (\d+)$", finished.output, re.MULTILINE)
     return {what: int(number) for what, number in found}

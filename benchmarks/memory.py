@@ -14,7 +14,7 @@ import psutil
 from benchmarks import spares
 from benchmarks.modes import WARM, Mode
 from benchmarks.runs import project, run_pytest
-from benchmarks.suites import ALL, TEN, TWO_WORKERS, leave_spare
+from benchmarks.suites import ALL, TEN, TWO_WORKERS, run
 
 PYTEST, XDIST_WORKERS, KEEPER, ENDPOINT = "pytest", "xdist workers", "keeper", "endpoint"
 JVMS, PYTHON_WORKERS, OTHERS, IN_ALL = "JVMs", "Python workers", "others", "in all"
@@ -47,7 +47,7 @@ def measure(modes: Iterable[Mode]) -> dict[str, dict[str, Megabytes]]:
     for suite in (suite for suite in ALL if suite.name in (TEN, TWO_WORKERS)):
         found[suite.name] = {}
         for name, mode in by_name.items():
-            with project() as directory:
+            with project("memory") as directory:
                 suite.lay(directory)
                 peak: Megabytes = {}
                 run_pytest(
@@ -68,7 +68,7 @@ def measure_spare(mode: Mode) -> Megabytes:
 
     :param mode: the way in which sessions leave spares.
     """
-    leave_spare(mode)
+    run(ALL[0], mode)
     entry = spares.wait_until_ready(mode.home)
     return _now(psutil.Process(entry["keeper_pid"]))
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from benchmarks import spares
@@ -25,14 +23,24 @@ class Mode:
     :param arguments: pytest's.
     :param environ: variables of the run.
     :param home: the state root of the run.
-    :param await_start: waits until a run can begin.
+    :param is_warm: whether each run leaves a spare, which the next one of the same suite claims.
     """
 
     name: str
     arguments: list[str]
     environ: dict[str, str]
     home: Path
-    await_start: Callable[[], object] = lambda: None
+    is_warm: bool = False
+
+    def await_spare(self) -> None:
+        """Wait until the next run has its spare, if it is to have one."""
+        if self.is_warm:
+            spares.wait_until_ready(self.home)
+
+    def end_spares(self) -> None:
+        """End the spares that runs left."""
+        if self.is_warm:
+            spares.end_all(self.home)
 
 
 def modes_of(homes: Homes) -> list[Mode]:
@@ -50,6 +58,6 @@ def modes_of(homes: Homes) -> list[Mode]:
             [*WITH_US, "--isolated-emr-warm=always"],
             {HOME_VARIABLE: str(homes.warm)},
             homes.warm,
-            partial(spares.wait_until_ready, homes.warm),
+            is_warm=True,
         ),
     ]

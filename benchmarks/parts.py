@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import counts, fetched, memory, overhead, s3, spares, spark_settings, step_runs, suites
+from benchmarks import counts, fetched, memory, overhead, s3, spark_settings, step_runs, suites
 from benchmarks.homes import Homes
 from benchmarks.modes import ARCHIVE, COLD, PEER, WARM, Mode, modes_of
 from pytest_isolated_emr.lifecycle.state_root import HOME_VARIABLE
@@ -48,11 +48,10 @@ class Bench:
 
     def suites(self) -> Any:
         """Run the suites in every way."""
-        suites.leave_spare(self.mode(WARM))
         try:
             return suites.measure(self.modes, self.rounds)
         finally:
-            spares.end_all(self.homes.warm)
+            self.mode(WARM).end_spares()
 
     def idle(self) -> Any:
         """Run one empty test with and without the plugin."""
@@ -67,7 +66,7 @@ class Bench:
         try:
             return memory.measure(mode for mode in self.modes if mode.name != COLD)
         finally:
-            spares.end_all(self.homes.warm)
+            self.mode(WARM).end_spares()
 
     def counts(self) -> Any:
         """Count classes, requests and bytes."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,10 +68,19 @@ class Finished:
 
 
 @contextmanager
-def project() -> Iterator[Path]:
-    """Make an empty directory to run pytest in, and take it away."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        yield Path(directory)
+def project(name: str) -> Iterator[Path]:
+    """Make an empty directory to run pytest in, and take it away.
+
+    :param name: its own: a spare is for runs in the same directory.
+    """
+    directory = Path(tempfile.gettempdir()) / f"bench-{os.getpid()}" / name.replace(" ", "-").replace(",", "")
+    directory.mkdir(parents=True)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+        with suppress(OSError):
+            directory.parent.rmdir()
 
 
 def run_pytest(
@@ -129,7 +139,7 @@ def run_pytest(
         output.seek(0)
         printed = output.read()
     if process.returncode:
-        raise SystemExit(f"{command} failed:\n{printed}")
+        raise SystemExit(f"{command} failed:\n{printed[-4000:]}")
     lines = reports.read_text().splitlines() if reports.exists() else []
     return Finished(started, ended, [Report(**_fields(line)) for line in lines], printed)
 

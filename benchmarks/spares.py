@@ -30,7 +30,7 @@ def wait_until_ready(home: Path) -> dict[str, Any]:
     deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline:
         for entry in listed(home):
-            if entry.get("spare") == "ready":
+            if entry["state"] == "spare":
                 return entry
         time.sleep(_POLL_SECONDS)
     raise NoSpare(f"no spare was ready within {_SECONDS:g} s in {home}")

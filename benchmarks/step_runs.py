@@ -25,7 +25,7 @@ def measure(home: Path) -> dict[str, list[float]]:
     }
     figures: dict[str, list[float]] = {}
     for _ in range(SESSIONS):
-        with project() as directory:
+        with project("steps") as directory:
             results, environ = directory / "results", directory / "environ"
             environ.write_text(json.dumps(os.environ | python))
             run = [sys.executable, "-m", "benchmarks.steps", str(results), str(environ), str(ROUNDS)]

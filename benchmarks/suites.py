@@ -65,8 +65,13 @@ def measure(modes: Sequence[Mode], rounds: int) -> dict[str, Figures]:
     found: dict[str, Figures] = {}
     for suite in ALL:
         figures = found[suite.name] = {mode.name: {} for mode in modes}
+        for mode in modes:
+            if mode.is_warm:
+                # It leaves the first spare.
+                run(suite, mode)
         for number in range(rounds + 1):
             for mode in modes:
+                mode.await_spare()
                 measured = run(suite, mode).figures()
                 print(
                     suite.name,
@@ -76,6 +81,8 @@ def measure(modes: Sequence[Mode], rounds: int) -> dict[str, Figures]:
                 )
                 for key, value in measured.items() if number else ():
                     figures[mode.name].setdefault(key, []).append(value)
+        for mode in modes:
+            mode.end_spares()
     return found
 
 
@@ -85,17 +92,6 @@ def run(suite: Suite, mode: Mode) -> Finished:
     :param suite: the tests.
     :param mode: the way.
     """
-    with project() as directory:
+    with project(suite.name) as directory:
         suite.lay(directory)
-        mode.await_start()
         return run_pytest([*mode.arguments, *suite.arguments], directory, mode.environ)
-
-
-def leave_spare(mode: Mode) -> None:
-    """Run a session that leaves the first spare.
-
-    :param mode: the way in which sessions leave spares.
-    """
-    with project() as directory:
-        ALL[0].lay(directory)
-        run_pytest(mode.arguments, directory, mode.environ)
