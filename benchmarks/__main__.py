@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks import homes, report, results
 from benchmarks.parts import PARTS, USUAL, Bench
+from benchmarks.runs import remove_projects
 
 
 def main() -> None:
@@ -26,9 +27,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="bench-") as directory:
             place = Path(directory)
             bench = Bench(homes.prepare(place), options.rounds, place)
-            for name in options.part or USUAL:
-                print(f"-- {name}", flush=True)
-                results.save(name, PARTS[name](bench))
+            try:
+                for name in options.part or USUAL:
+                    print(f"-- {name}", flush=True)
+                    results.save(name, PARTS[name](bench))
+            finally:
+                remove_projects()
     report.write(results.load())
 
 

@@ -18,16 +18,16 @@ def count_classes(mode: Mode) -> dict[str, int]:
 
     :param mode: a way in which the suite's process starts the JVM.
     """
-    with project("classes") as directory:
-        next(suite for suite in ALL if suite.name == TEN).lay(directory)
-        # The JVM has it from its environment, so that it is the same for the peer.
-        run_pytest(
-            mode.arguments,
-            directory,
-            mode.environ | {"JDK_JAVA_OPTIONS": _LOG.format(directory / "classes-%p.log")},
-        )
-        # One for each JVM; Spark's launcher is one, too, and loads few.
-        lines = max((_lines(log) for log in directory.glob("classes-*.log")), key=len)
+    directory = project("classes")
+    next(suite for suite in ALL if suite.name == TEN).lay(directory)
+    # The JVM has it from its environment, so that it is the same for the peer.
+    run_pytest(
+        mode.arguments,
+        directory,
+        mode.environ | {"JDK_JAVA_OPTIONS": _LOG.format(directory / "classes-%p.log")},
+    )
+    # One for each JVM; Spark's launcher is one, too, and loads few.
+    lines = max((_lines(log) for log in directory.glob("classes-*.log")), key=len)
     loaded = [line for line in lines if " source: " in line]
     return {CLASSES: len(loaded), SHARED: sum("source: shared object" in line for line in loaded)}
 
@@ -41,8 +41,8 @@ def count_requests(mode: Mode) -> dict[str, int]:
 
     :param mode: a way of ours.
     """
-    with project("requests") as directory:
-        (directory / "test_requests.py").write_text((SUITES / "test_requests.py").read_text())
-        finished = run_pytest(["-s", *mode.arguments], directory, mode.environ)
+    directory = project("requests")
+    (directory / "test_requests.py").write_text((SUITES / "test_requests.py").read_text())
+    finished = run_pytest(["-s", *mode.arguments], directory, mode.environ)
     found = re.findall(r"^requests: (.+): (\d+)$", finished.output, re.MULTILINE)
     return {what: int(number) for what, number in found}

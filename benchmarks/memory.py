@@ -47,15 +47,15 @@ def measure(modes: Iterable[Mode]) -> dict[str, dict[str, Megabytes]]:
     for suite in (suite for suite in ALL if suite.name in (TEN, TWO_WORKERS)):
         found[suite.name] = {}
         for name, mode in by_name.items():
-            with project("memory") as directory:
-                suite.lay(directory)
-                peak: Megabytes = {}
-                run_pytest(
-                    [*mode.arguments, *suite.arguments],
-                    directory,
-                    mode.environ,
-                    watch=partial(_watch, peak),
-                )
+            directory = project("memory")
+            suite.lay(directory)
+            peak: Megabytes = {}
+            run_pytest(
+                [*mode.arguments, *suite.arguments],
+                directory,
+                mode.environ,
+                watch=partial(_watch, peak),
+            )
             found[suite.name][name] = peak
             print(suite.name, name, {role: round(value) for role, value in peak.items()}, flush=True)
     if warm is not None:

@@ -27,9 +27,9 @@ def measure_idle(rounds: int = IDLE_ROUNDS) -> dict[str, list[float]]:
 
 
 def _run_empty(arguments: list[str]) -> float:
-    with project("empty") as directory:
-        (directory / "test_empty.py").write_text("def test_empty(): pass\n")
-        finished = run_pytest(arguments, directory, {})
+    directory = project("empty")
+    (directory / "test_empty.py").write_text("def test_empty(): pass\n")
+    finished = run_pytest(arguments, directory, {})
     return finished.ended - finished.started
 
 
@@ -38,9 +38,9 @@ def measure_fixture(mode: Mode) -> dict[str, list[float]]:
 
     :param mode: a way to run tests with the fixture.
     """
-    with project("fixture") as directory:
-        shutil.copy(SUITES / "test_fixture.py", directory)
-        finished = run_pytest(mode.arguments, directory, mode.environ)
+    directory = project("fixture")
+    shutil.copy(SUITES / "test_fixture.py", directory)
+    finished = run_pytest(mode.arguments, directory, mode.environ)
     # The first one starts Spark.
     later = [report for report in finished.reports if not report.test.endswith("[0]")]
     return {

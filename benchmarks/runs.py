@@ -9,8 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from benchmarks.reporter import REPORTS_VARIABLE
 REPOSITORY = Path(__file__).parents[1]
 SUITES = Path(__file__).parent / "suites"
 SECONDS = 600
+_PROJECTS = Path(tempfile.gettempdir()) / f"bench-{os.getpid()}"
 #: What is told of a run, in seconds.
 FIRST, TOTAL, EXIT = "first result", "total", "exit delay"
 
@@ -67,20 +67,24 @@ class Finished:
         }
 
 
-@contextmanager
-def project(name: str) -> Iterator[Path]:
-    """Make an empty directory to run pytest in, and take it away.
+def project(name: str) -> Path:
+    """Return an empty directory to run pytest in.
 
-    :param name: its own: a spare is for runs in the same directory.
+    :param name: its own. It has one path for all runs, and stays after each: a spare is in it, for the next run there.
     """
-    directory = Path(tempfile.gettempdir()) / f"bench-{os.getpid()}" / name.replace(" ", "-").replace(",", "")
-    directory.mkdir(parents=True)
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory)
-        with suppress(OSError):
-            directory.parent.rmdir()
+    directory = _PROJECTS / name.replace(" ", "-").replace(",", "")
+    directory.mkdir(parents=True, exist_ok=True)
+    for entry in directory.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    return directory
+
+
+def remove_projects() -> None:
+    """Remove all directories that runs were in."""
+    shutil.rmtree(_PROJECTS, ignore_errors=True)
 
 
 def run_pytest(

@@ -145,14 +145,14 @@ def measure(mode: Mode, rounds: int, variants: list[Variant] = VARIANTS) -> dict
 
 
 def _run(mode: Mode, variant: Variant) -> dict[str, float]:
-    with project("settings") as directory:
-        for name in ("test_ten.py", "test_s3.py"):
-            shutil.copy(SUITES / name, directory)
-        (directory / "conftest.py").write_text(_CONFTEST)
-        given = {**variant.conf, "java": variant.java}
-        before = _processor_seconds()
-        finished = run_pytest(mode.arguments, directory, mode.environ | {"BENCH_CONF": json.dumps(given)})
-        return {TOTAL: finished.figures()[TOTAL], PROCESSOR: _processor_seconds() - before}
+    directory = project("settings")
+    for name in ("test_ten.py", "test_s3.py"):
+        shutil.copy(SUITES / name, directory)
+    (directory / "conftest.py").write_text(_CONFTEST)
+    given = {**variant.conf, "java": variant.java}
+    before = _processor_seconds()
+    finished = run_pytest(mode.arguments, directory, mode.environ | {"BENCH_CONF": json.dumps(given)})
+    return {TOTAL: finished.figures()[TOTAL], PROCESSOR: _processor_seconds() - before}
 
 
 def _processor_seconds() -> float:

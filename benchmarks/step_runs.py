@@ -25,13 +25,13 @@ def measure(home: Path) -> dict[str, list[float]]:
     }
     figures: dict[str, list[float]] = {}
     for _ in range(SESSIONS):
-        with project("steps") as directory:
-            results, environ = directory / "results", directory / "environ"
-            environ.write_text(json.dumps(os.environ | python))
-            run = [sys.executable, "-m", "benchmarks.steps", str(results), str(environ), str(ROUNDS)]
-            isolated = [sys.executable, "-m", "pytest_isolated_emr.cli", "exec", "--", *run]
-            subprocess.run(isolated, cwd=REPOSITORY, env=os.environ | {HOME_VARIABLE: str(home)}, check=True)
-            measured: dict[str, list[float]] = json.loads(results.read_text())
+        directory = project("steps")
+        results, environ = directory / "results", directory / "environ"
+        environ.write_text(json.dumps(os.environ | python))
+        run = [sys.executable, "-m", "benchmarks.steps", str(results), str(environ), str(ROUNDS)]
+        isolated = [sys.executable, "-m", "pytest_isolated_emr.cli", "exec", "--", *run]
+        subprocess.run(isolated, cwd=REPOSITORY, env=os.environ | {HOME_VARIABLE: str(home)}, check=True)
+        measured: dict[str, list[float]] = json.loads(results.read_text())
         print({key: [round(value, 2) for value in values] for key, values in measured.items()}, flush=True)
         for key, values in measured.items():
             figures.setdefault(key, []).extend(values)

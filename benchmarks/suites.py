@@ -69,10 +69,12 @@ def measure(modes: Sequence[Mode], rounds: int) -> dict[str, Figures]:
             if mode.is_warm:
                 # It leaves the first spare.
                 run(suite, mode)
+                mode.await_spare()
         for number in range(rounds + 1):
             for mode in modes:
-                mode.await_spare()
                 measured = run(suite, mode).figures()
+                # While it gets ready it is in the way of whatever runs.
+                mode.await_spare()
                 print(
                     suite.name,
                     mode.name,
@@ -92,6 +94,6 @@ def run(suite: Suite, mode: Mode) -> Finished:
     :param suite: the tests.
     :param mode: the way.
     """
-    with project(suite.name) as directory:
-        suite.lay(directory)
-        return run_pytest([*mode.arguments, *suite.arguments], directory, mode.environ)
+    directory = project(suite.name)
+    suite.lay(directory)
+    return run_pytest([*mode.arguments, *suite.arguments], directory, mode.environ)
