@@ -317,7 +317,7 @@ def _seconds(config: pytest.Config, name: str, default: float) -> float:
 
 
 def _warm(config: pytest.Config, environ: Mapping[str, str]) -> bool:
-    from pytest_isolated_emr.lifecycle.processes import RUN_ID_VARIABLE
+    from pytest_isolated_emr.lifecycle.run_id import RUN_ID_VARIABLE
 
     chosen = choice(config, "warm", WARM)
     # A CI job's machine is thrown away, or wants to be left idle: https://docs.github.com/actions/reference/variables

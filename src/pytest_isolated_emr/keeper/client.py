@@ -19,7 +19,7 @@ from typing import IO, Any
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.keeper import messages
 from pytest_isolated_emr.keeper.messages import Message
-from pytest_isolated_emr.lifecycle.processes import RUN_ID_VARIABLE
+from pytest_isolated_emr.lifecycle.run_id import RUN_ID_VARIABLE
 
 _LOG_TAIL = 2000
 # A spare answers within milliseconds, and takes half a second to find out that it cannot serve.

@@ -33,8 +33,8 @@ from pytest_isolated_emr.keeper.priority import lower_priority, restore_priority
 from pytest_isolated_emr.keeper.private_aws import PrivateAws
 from pytest_isolated_emr.keeper.spare import Claim, Spare
 from pytest_isolated_emr.keeper.spare_order import SpareOrder, SparkOrders
-from pytest_isolated_emr.lifecycle.processes import RUN_ID_VARIABLE, ProcessIdentity
-from pytest_isolated_emr.lifecycle.run_id import new_run_id
+from pytest_isolated_emr.lifecycle.processes import ProcessIdentity
+from pytest_isolated_emr.lifecycle.run_id import RUN_ID_VARIABLE, new_run_id
 from pytest_isolated_emr.lifecycle.session_directory import KEPT_NAME, SessionDirectory, SessionMetadata
 from pytest_isolated_emr.lifecycle.spare_slot import SpareSlot
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
