@@ -74,7 +74,7 @@ def _of_process() -> Iterator[Any]:
     yield [[name, resource.getrlimit(getattr(resource, name))] for name in limits]
     for namespace in ("mnt", "net", "pid", "user", "uts", "ipc"):
         try:
-            yield os.readlink(f"/proc/self/ns/{namespace}")
+            yield str(Path("/proc/self/ns", namespace).readlink())
         except OSError:
             # Not on this system.
             yield namespace
