@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -164,8 +163,6 @@ class LocalBackend:
         jvm = self._jvms[worker]
         jvm.request = request
         jvm.environ = self._environ(jvm)
-        # What it has printed so far is of nobody's test.
-        os.truncate(jvm.log, 0)
 
     async def begin_cluster(self, request: ClusterRequest) -> ClusterSpark:
         """Return the cluster's Spark: it is the session's."""

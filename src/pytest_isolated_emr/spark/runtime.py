@@ -10,6 +10,7 @@ PySpark is patched at four places while the session lasts, each the one through 
 
 from __future__ import annotations
 
+import base64
 import importlib
 import os
 import threading
@@ -211,8 +212,8 @@ class SparkRuntime:
             gateway = self._launch(conf)
         if "environ" in where:
             # It was started ahead, with no more than a JVM needs at its start.
-            lines = "".join(f"{name}={value}\0" for name, value in where["environ"].items())
-            gateway.jvm.isolatedemr.StartedAhead.replaceEnvironment(lines)
+            lines = b"".join(os.fsencode(f"{name}={value}\0") for name, value in where["environ"].items())
+            gateway.jvm.isolatedemr.StartedAhead.replaceEnvironment(base64.b64encode(lines).decode())
         return gateway
 
     def _before_context(self, conf: Any) -> None:

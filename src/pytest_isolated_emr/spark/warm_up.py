@@ -27,13 +27,30 @@ def warm_up(directory: Path) -> None:
     :param directory: for files, which are removed.
     """
     files = directory / "warm-up"
-    spark = SparkSession.builder.getOrCreate()
+    spark = _without_hooks(SparkSession.builder).getOrCreate()
     use(spark.newSession(), files)
     _use_aws(spark.newSession())
     jvm: Any = spark._jvm
     spark.stop()
     jvm.isolatedemr.StartedAhead.forget()
     shutil.rmtree(files, ignore_errors=True)
+
+
+def _without_hooks(builder: Any) -> Any:
+    """Return a builder of a session of which nobody hears: the user's listeners, plugins and logs are for tests, and
+    tables made here are none of the user's warehouse."""
+    for name in (
+        "spark.extraListeners",
+        "spark.plugins",
+        "spark.sql.queryExecutionListeners",
+        "spark.sql.streaming.streamingQueryListeners",
+    ):
+        builder = builder.config(name, "")
+    return (
+        builder.config("spark.eventLog.enabled", "false")
+        .config("spark.sql.warehouse.dir", str(Path("warehouse").absolute()))
+        .config("spark.sql.defaultCatalog", "spark_catalog")
+    )
 
 
 def _use_aws(spark: SparkSession) -> None:
