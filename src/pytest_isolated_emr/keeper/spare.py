@@ -49,6 +49,7 @@ class Spare:
 
     def __init__(self, order: SpareOrder, described: Message, backend: SpareBackend, aws: PrivateAws) -> None:
         self._order = order
+        self._directory = described["directory"]
         self._orders = SparkOrders(described)
         self._backend = backend
         self._aws = aws
@@ -63,7 +64,12 @@ class Spare:
         :raises IsolatedEmrError: it does not work.
         """
         for worker, order in self._ahead.items():
-            await self._backend.start_spark(worker, SparkRequest.from_message(self._orders.request(order)))
+            request = SparkRequest.from_message(self._orders.request(order))
+            for path in (*request.files.read_only, *request.files.writable):
+                if path.is_relative_to(self._directory):
+                    # Its client would have made it: a container sees what is there at its start.
+                    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            await self._backend.start_spark(worker, request)
         await self._aws.ready()
         for worker in self._ahead:
             await self._backend.warm_up(worker, log)

@@ -29,14 +29,18 @@ def warm_up(directory: Path) -> None:
     files = directory / "warm-up"
     spark = SparkSession.builder.getOrCreate()
     use(spark.newSession(), files)
-    _use_aws(spark.newSession())
+    use_aws(spark.newSession())
     jvm: Any = spark._jvm
     spark.stop()
     jvm.isolatedemr.StartedAhead.forget()
     shutil.rmtree(files, ignore_errors=True)
 
 
-def _use_aws(spark: SparkSession) -> None:
+def use_aws(spark: SparkSession) -> None:
+    """Use the session's AWS, by Spark and by boto3, and leave nothing there.
+
+    :param spark: a session.
+    """
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket=_BUCKET)
     path = f"s3://{_BUCKET}/numbers"
