@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from pytest_isolated_emr.lifecycle.spare_slot import SpareSlot
 #: Less than this is free, and a spare is in the way of what is at work, in bytes.
 LEAST_MEMORY = 1 << 30
 
+# Nobody waits for a spare, and what is at work comes first.
+_START_SECONDS = 600.0
 # So often a spare looks whether it may stay, in seconds.
 _LOOK_SECONDS = 2.0
 # What is well answers within milliseconds. What does not is stopped, or hangs.
@@ -69,7 +71,7 @@ class Spare:
                 if path.is_relative_to(self._directory):
                     # Its client would have made it: a container sees what is there at its start.
                     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            await self._backend.start_spark(worker, request)
+            await self._backend.start_spark(worker, replace(request, timeout=_START_SECONDS))
         await self._aws.ready()
         for worker in self._ahead:
             await self._backend.warm_up(worker, log)

@@ -28,8 +28,8 @@ _WORKER_PATH = f"{PACKAGE_ROOT}/pytest_isolated_emr/backends/docker/worker_path"
 _SERVER = "pytest_isolated_emr.spark.connect_server"
 # How often to look whether the server has written that it listens; nothing announces it.
 _POLL_SECONDS = 0.01
-# Of busy cores, beside other containers: the least that the engine takes, and its default.
-_FEW_SHARES, _USUAL_SHARES = 2, 1024
+# Of busy cores, beside other containers: what a process with the lowest priority has, and the engine's default.
+_FEW_SHARES, _USUAL_SHARES = 16, 1024
 # The token goes with the session, which is over long before that.
 _TOKEN_SECONDS = 10 * 365 * 24 * 3600
 
