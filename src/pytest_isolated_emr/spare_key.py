@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -44,7 +46,7 @@ def spare_key(
     """
     parts = {
         "settings": {name: value for name, value in asdict(settings).items() if name not in _NOT_OF_SPARE},
-        "user": os.geteuid(),
+        "process": list(_of_process()),
         "root": str(config.rootpath),
         "cwd": str(Path.cwd()),
         "workers": [repr(option(config, name)) for name in _WORKERS],
@@ -53,10 +55,29 @@ def spare_key(
         "plugin": [version("pytest-isolated-emr"), *sorted(_stamps_below(Path(__file__).parent))],
         "spark": [str(installation.home), installation.version, _stamp(installation.jars_dir)],
         "java": [str(java.executable), java.version, _stamp(java.executable)],
+        "time zone": [time.tzname, _stamp(Path("/etc/localtime"))],
         "environ": {name: value for name, value in sorted(environ.items()) if is_of_jvm(name)},
         "spark conf": sorted(_contents(user_conf_directory(environ, installation.home))),
     }
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:32]
+
+
+def _of_process() -> Iterator[Any]:
+    """Yield what a process has from its parent and cannot take over later: users, limits, and what of the machine it
+    sees. In another namespace, a container's say, the same socket may be reached, but not what is behind it."""
+    yield [os.uname().nodename, os.geteuid(), os.getegid(), sorted(os.getgroups())]
+    umask = os.umask(0o077)
+    os.umask(umask)
+    yield umask
+    yield sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    limits = [name for name in dir(resource) if name.startswith("RLIMIT_")]
+    yield [[name, resource.getrlimit(getattr(resource, name))] for name in limits]
+    for namespace in ("mnt", "net", "pid", "user", "uts", "ipc"):
+        try:
+            yield str(Path("/proc/self/ns", namespace).readlink())
+        except OSError:
+            # Not on this system.
+            yield namespace
 
 
 def _stamp(path: Path) -> list[Any]:
