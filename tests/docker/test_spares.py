@@ -31,8 +31,8 @@ def test_files(spark, tmp_path, scratch):
     assert (tmp_path / "numbers").is_dir()
     (tmp_path / "lines.txt").write_text("a\\nb\\n")
     assert spark.read.text(str(tmp_path / "lines.txt")).count() == 2
-    spark.range(3).write.parquet(f"{scratch.s3}/numbers")
-    assert spark.read.parquet(f"{scratch.s3}/numbers").count() == 3
+    spark.range(3).write.parquet(f"{scratch.uri}/numbers")
+    assert spark.read.parquet(f"{scratch.uri}/numbers").count() == 3
 
 def test_environment(spark):
     seen = spark.sql("SELECT java_method('java.lang.System', 'getenv', 'OF_RUN') AS jvm").first()["jvm"]

@@ -16,6 +16,7 @@ from pytest_isolated_emr.spark import connect, properties
 from pytest_isolated_emr.spark.connect.access import Server
 from pytest_isolated_emr.spark.connect.isolation import ConnectIsolation, execute, stop_session
 from pytest_isolated_emr.spark.connect.not_there import NotThere
+from pytest_isolated_emr.spark.environment import encoded
 
 Properties = dict[str, str]
 
@@ -115,7 +116,7 @@ class ContainerAccess:
         environ, self._environ = self._environ, None
         if environ is not None:
             # The server was started ahead, with no more than a JVM needs at its start.
-            execute(client, "environment", "".join(f"{name}={value}\0" for name, value in environ.items()))
+            execute(client, "environment", encoded(environ))
 
     def isolation_of(self, shared: Any, settings: Mapping[str, str]) -> ConnectIsolation:
         """Return what gives tests sessions of their own beside a shared one."""

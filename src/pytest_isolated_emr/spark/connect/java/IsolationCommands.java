@@ -14,7 +14,7 @@ import org.sparkproject.connect.protobuf.Any;
  * those after it are sessions to end first, each with its id, a blank and its user.
  *
  * Of a server that was started before its session isolatedemr/forget takes the numbers that plans show back to their
- * beginning, and isolatedemr/environment gives it the variables of its value, NAME=VALUE with a null character after each.
+ * beginning, and isolatedemr/environment gives it the variables of its value, see StartedAhead.
  */
 public abstract class IsolationCommands {
     private static final String TYPE = "isolatedemr/";
