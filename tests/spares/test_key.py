@@ -20,6 +20,8 @@ from pytest_isolated_emr.spark.environment import holds_secret, is_of_jvm
 from pytest_isolated_emr.spark.wiring import SparkWiring
 
 Key = Callable[..., str]
+#: Changes something, given the user's directory and that of the project; returns arguments of a key.
+Change = Callable[[Path, Path], dict[str, object]]
 
 
 @pytest.fixture
@@ -32,21 +34,44 @@ def conf(tmp_path: Path) -> Path:
     return conf
 
 
+@pytest.fixture(scope="module")
+def configs() -> dict[tuple[str, ...], pytest.Config]:
+    """pytest's configurations, by their arguments: each takes longer than all else here."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all, as the configurations name it."""
+    project = tmp_path_factory.mktemp("suite") / "project"
+    project.mkdir()
+    (project / "pytest.ini").write_text("[pytest]\n")
+    return project
+
+
 @pytest.fixture
-def key(conf: Path, tmp_path: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Key:
+def key(
+    conf: Path,
+    tmp_path: Path,
+    project: Path,
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    configs: dict[tuple[str, ...], pytest.Config],
+) -> Key:
     """Return the key of a run in a project."""
     packages = tmp_path / "own-packages"
     packages.mkdir()
     monkeypatch.syspath_prepend(packages)
-    project = tmp_path / "project"
-    project.mkdir()
-    (project / "pytest.ini").write_text("[pytest]\n")
     usual = {name: value for name, value in os.environ.items() if name != "CI"}
 
     def key(*arguments: str, cwd: Path = project, **variables: str) -> str:
         monkeypatch.chdir(cwd)
         environ = usual | {"SPARK_CONF_DIR": str(conf)} | variables
-        config = pytester.parseconfig("--isolated-emr", "--isolated-emr-warm=always", *arguments)
+        if arguments not in configs:
+            configs[arguments] = pytester.parseconfig(
+                "--isolated-emr", "--isolated-emr-warm=always", *arguments
+            )
+        config = configs[arguments]
         chosen = settings.read_settings(config, environ)
         return SparkWiring(chosen, environ).key_of_spare(config)
 
@@ -84,34 +109,33 @@ def test_it_changes_with_what_processes_inherit(change, key):
     assert key() == before
 
 
-def _in_conf(name: str, text: str) -> Callable[[Path], dict[str, object]]:
-    def change(tmp_path: Path) -> dict[str, object]:
-        (tmp_path / "conf" / name).write_text(text)
+def _in_conf(name: str, text: str) -> Change:
+    def change(user: Path, _project: Path) -> dict[str, object]:
+        (user / "conf" / name).write_text(text)
         return {}
 
     return change
 
 
-def _new_package(tmp_path: Path) -> dict[str, object]:
-    (tmp_path / "own-packages" / "new.dist-info").mkdir()
+def _new_package(user: Path, _project: Path) -> dict[str, object]:
+    (user / "own-packages" / "new.dist-info").mkdir()
     return {}
 
 
-def _another_directory(tmp_path: Path) -> dict[str, object]:
-    (tmp_path / "project" / "deeper").mkdir()
-    return {"cwd": tmp_path / "project" / "deeper"}
+def _another_directory(_user: Path, project: Path) -> dict[str, object]:
+    (project / "deeper").mkdir()
+    return {"cwd": project / "deeper"}
 
 
-def _made_anew(tmp_path: Path) -> dict[str, object]:
+def _made_anew(_user: Path, project: Path) -> dict[str, object]:
     """The same name: a JVM that was started in the old one would be nowhere."""
-    (tmp_path / "project").rename(tmp_path / "old")
-    (tmp_path / "project").mkdir()
-    (tmp_path / "project" / "pytest.ini").write_text((tmp_path / "old" / "pytest.ini").read_text())
+    project.rename(project.with_name("old"))
+    project.mkdir()
     return {}
 
 
-def _with(*arguments: str, **options: str) -> Callable[[Path], dict[str, object]]:
-    return lambda _tmp_path: {"arguments": arguments, **options}
+def _with(*arguments: str, **options: str) -> Change:
+    return lambda _user, _project: {"arguments": arguments, **options}
 
 
 CHANGES = {
@@ -144,6 +168,7 @@ CHANGES = {
 SAME = {
     "nothing": _with(),
     "what is kept": _with("--isolated-emr-retention=all"),
+    "buckets, which are made when it is claimed": _with("-o", "isolated_emr_buckets=one"),
     "how long it waits": _with("--isolated-emr-spare-idle=3"),
     "tests": _with("-k", "something", "-x", "-v", "--durations=3"),
     "another variable": _with(MY_SETTING="1", COLUMNS="77"),
@@ -151,22 +176,22 @@ SAME = {
 }
 
 
-def _key_after(change: Callable[[Path], dict[str, object]], key: Key, tmp_path: Path) -> str:
-    options = change(tmp_path)
+def _key_after(change: Change, key: Key, user: Path, project: Path) -> str:
+    options = change(user, project)
     arguments = options.pop("arguments", ())
     return key(*arguments, **options)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_it_changes_with(change, key, tmp_path):
+def test_it_changes_with(change, key, tmp_path, project):
     before = key()
-    assert _key_after(change, key, tmp_path) != before
+    assert _key_after(change, key, tmp_path, project) != before
 
 
 @pytest.mark.parametrize("change", SAME.values(), ids=SAME)
-def test_it_stays_the_same_with(change, key, tmp_path):
+def test_it_stays_the_same_with(change, key, tmp_path, project):
     before = key()
-    assert _key_after(change, key, tmp_path) == before
+    assert _key_after(change, key, tmp_path, project) == before
 
 
 def test_a_configuration_that_cannot_be_read_is_no_failure(key, conf):
@@ -175,13 +200,6 @@ def test_a_configuration_that_cannot_be_read_is_no_failure(key, conf):
     before = key()
     assert len(before) == 32
     assert before == key()
-
-
-def test_buckets_are_made_later(key, tmp_path):
-    before = key()
-    with (tmp_path / "project" / "pytest.ini").open("a") as ini:
-        ini.write("isolated_emr_buckets = one\n")
-    assert key() == before
 
 
 def test_every_setting_is_in_it_or_named_as_none_of_a_spares():
