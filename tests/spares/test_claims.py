@@ -67,7 +67,6 @@ def test_uses(spark, spark_session, isolated_emr, scratch, s3):
         "hadoop": hadoop.get("left.setting"),
         "streams": spark._jsparkSession.sharedState().activeStreamingQueries().size(),
         "cached": spark._jsc.getPersistentRDDs().size(),
-        "file systems": len(list(spark._jvm.java.util.ArrayList())),
         "settings": sorted(
             [key, value.replace(isolated_emr.run_id, "RUN")]
             for key, value in spark.sparkContext.getConf().getAll()
@@ -79,6 +78,11 @@ def test_uses(spark, spark_session, isolated_emr, scratch, s3):
     }
     write(**facts)
 
+def test_a_step(run_step):
+    step = run_step("bash", "-c", 'echo "first: $ONLY_FIRST, second: $ONLY_SECOND"')
+    with open(os.environ["FACTS"] + ".step", "w") as file:
+        file.write(step.stdout)
+
 def test_leaves(spark_session, s3):
     spark = spark_session
     spark.sql("CREATE DATABASE left_database")
@@ -89,9 +93,6 @@ def test_leaves(spark_session, s3):
     spark.sparkContext._jsc.hadoopConfiguration().set("left.setting", "left")
     s3.create_bucket(Bucket="left-bucket")
     s3.put_object(Bucket="left-bucket", Key="left", Body=b"left")
-    boto3.client("emr").run_job_flow(
-        Name="left", ReleaseLabel="emr-7.10.0", Instances={"KeepJobFlowAliveWhenNoSteps": True, "InstanceCount": 1}
-    )
     spark.readStream.format("rate").load().writeStream.format("memory").queryName("left_stream").start()
 '''
 
@@ -106,7 +107,7 @@ def test_the_next_run_has_it_and_nothing_of_before(alone):
         ini.write("pythonpath = .\nisolated_emr_buckets = data = data\n")
     suite.write(USES)
     first = suite.run(WARM, ONLY_FIRST="1", CHANGES="first")
-    first.assert_passed(2)
+    first.assert_passed(3)
     cold = suite.told()
     assert READY not in first.output
     spare = wait_for_spare(suite.home)
@@ -116,7 +117,7 @@ def test_the_next_run_has_it_and_nothing_of_before(alone):
     (data / "file").write_text("second")
 
     second = suite.run(WARM, ONLY_SECOND="2", CHANGES="second", BYTES="\udcff=x")
-    second.assert_passed(2)
+    second.assert_passed(3)
     warm = suite.told()
     assert READY in second.output
     assert f"run {spare.run_id}" in second.output
@@ -136,9 +137,10 @@ def test_the_next_run_has_it_and_nothing_of_before(alone):
         "BYTES": repr(b"\xff=x"),
         "CHANGES": "b'second'",
     }
+    assert suite.facts.with_suffix(".step").read_text().strip() == "first: , second: 2"
     different = {"ONLY_FIRST", "ONLY_SECOND", "BYTES"}
     assert set(warm["names of variables"]) ^ set(cold["names of variables"]) == different
-    assert warm["buckets"] == ["data", "isolated-emr-RUN"]
+    assert sorted(warm["buckets"]) == ["data", "isolated-emr-RUN"]
     for name in cold.keys() - {"run_id", "jvm", "began", "data", "getenv", "workers", "names of variables"}:
         assert warm[name] == cold[name], name
 
