@@ -93,7 +93,8 @@ class _HeadersAsSent(HeaderReader):  # type: ignore[misc]
             if not colon:
                 raise ValueError("A header without a colon")
             name = name.strip().title()
-            value = value.strip()
+            # Space after a value is kept, as by Python's own reader.
+            value = value.lstrip(b" \t").rstrip(b"\r\n")
             headers[name] = headers[name] + b"," + value if name in headers else value
         return headers
 
@@ -117,6 +118,9 @@ class _Gateway(Gateway_10):  # type: ignore[misc]
         """Return the WSGI environment."""
         request = self.req
         uri = request.uri.decode("latin-1")
+        if uri.startswith("//"):
+            # Python's own server does so, lest the first part is taken for a host.
+            uri = "/" + uri.lstrip("/")
         environ: dict[str, Any] = {
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
