@@ -79,6 +79,9 @@ def listings(s3: S3Server, bucket: str) -> None:
     ]
     for key in keys:
         s3.ask("PUT", f"/{bucket}/{key}", {}, key.encode())
+    for number, kind in enumerate(("STANDARD_IA", "GLACIER", "STANDARD")):
+        headers = {"x-amz-storage-class": kind, "x-amz-sdk-checksum-algorithm": "SHA256"}
+        s3.ask("PUT", f"/{bucket}/k%25s%3C%26%3E{number}", headers, b"x" * number)
     for version in ("", "list-type=2&", "versions&"):
         for rest in (
             "", "prefix=", "prefix=a%2F", "prefix=a/&delimiter=/", "delimiter=%2F", "delimiter=/&prefix=none", "prefix=c+d/",

@@ -19,6 +19,7 @@ from moto.core.request import Request
 from werkzeug.exceptions import HTTPException
 
 from .access import WsgiApp
+from .listings import S3Listings
 from .object_bodies import ObjectBody, S3InPlace
 from .refusals import StartResponse
 
@@ -51,7 +52,7 @@ class S3App:
         if path is None or not plain or environ.get("CONTENT_TYPE", "").lower().startswith(_FORMS):
             return self._flask_app(environ, start_response)
         request = _PlainRequest(environ)
-        dispatch = S3InPlace.key_dispatch if path["key"] else S3InPlace.ambiguous_dispatch
+        dispatch = _S3.key_dispatch if path["key"] else _S3.ambiguous_dispatch
         try:
             status, headers, body = dispatch(request, request.raw_url, request.headers)
         except ClientError as error:
@@ -67,6 +68,10 @@ class S3App:
         if request.method == "HEAD" and "content-length" in headers:
             response.headers["Content-Length"] = headers["content-length"]
         return _through_flask(response, environ, start_response)
+
+
+class _S3(S3Listings, S3InPlace):
+    """moto's S3, with what is quicker."""
 
 
 class _PlainRequest(Request):  # type: ignore[misc]
