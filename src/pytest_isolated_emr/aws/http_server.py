@@ -15,13 +15,14 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest
+from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest, KnownLengthRFile
 from cheroot.wsgi import Gateway_10, Server
 from moto.core.request import (
     PRESERVED_HEADER_NAMES_ENVIRON_KEY,
     environ_key_for_header,
     should_preserve_original_header_name,
 )
+from werkzeug.exceptions import ClientDisconnected
 from werkzeug.serving import DechunkedInput
 
 from .access import WsgiApp
@@ -111,6 +112,23 @@ class _Connection(HTTPConnection):  # type: ignore[misc]
     RequestHandlerClass = _Request
 
 
+class _Body:
+    """A request's body, which is whole or an error."""
+
+    def __init__(self, stream: KnownLengthRFile) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        """Return as many bytes as are asked for, or all that are left."""
+        left = self._stream.remaining
+        wanted = left if size < 0 else min(size, left)
+        data: bytes = self._stream.read(wanted)
+        if len(data) < wanted:
+            # It must not be stored as if it were all.
+            raise ClientDisconnected()
+        return data
+
+
 class _Gateway(Gateway_10):  # type: ignore[misc]
     """Hands requests over as moto's own server does (``MotoRequestHandler``)."""
 
@@ -124,8 +142,9 @@ class _Gateway(Gateway_10):  # type: ignore[misc]
         environ: dict[str, Any] = {
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
-            "wsgi.input": request.rfile,
-            "wsgi.input_terminated": request.chunked_read,
+            "wsgi.input": _Body(request.rfile),
+            # It ends by itself.
+            "wsgi.input_terminated": True,
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": True,
             "wsgi.multiprocess": False,

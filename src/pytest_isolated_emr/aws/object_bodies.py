@@ -17,6 +17,21 @@ from wrapt import ObjectProxy
 _PIECE = 1 << 20
 
 
+def install() -> None:
+    """Have large objects written to their file at once. Call it once, before the first request.
+
+    The buffer would hold them in memory first, beside the request's body.
+    """
+    get, put = FakeKey.value.fget, FakeKey.value.fset
+
+    def write(key: FakeKey, value: bytes) -> None:
+        if len(value) > key._max_buffer_size:
+            key._value_buffer.rollover()
+        put(key, value)
+
+    FakeKey.value = property(get, write)
+
+
 class ObjectBody:
     """A part of a file, with as much of the ways of ``bytes`` as moto and WSGI servers use.
 

@@ -51,7 +51,8 @@ class S3App:
         plain = path and environ["REQUEST_METHOD"] in _METHODS
         if path is None or not plain or environ.get("CONTENT_TYPE", "").lower().startswith(_FORMS):
             return self._flask_app(environ, start_response)
-        request = _PlainRequest(environ)
+        # A request that is in its own environment is a circle, and keeps its body until it is collected.
+        request = _PlainRequest(environ, populate_request=False)
         dispatch = _S3.key_dispatch if path["key"] else _S3.ambiguous_dispatch
         try:
             status, headers, body = dispatch(request, request.raw_url, request.headers)
