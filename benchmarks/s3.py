@@ -27,6 +27,7 @@ import psutil
 
 from benchmarks.s3_clients import REGION, Act, Clients, Load, Request, Server, Wire
 from pytest_isolated_emr.aws.credentials import SessionCredentials
+from pytest_isolated_emr.aws.endpoint_process import MEMORY_SETTINGS
 
 HERE = Path(__file__).parent
 OURS, STOCK = "endpoint", "moto_server"
@@ -189,7 +190,7 @@ def stock_server(directory: Path) -> Iterator[Running]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "moto.server", "-p", str(port)]
-    with started(command, directory, stdin=subprocess.DEVNULL) as process:
+    with started(command, directory, {}, stdin=subprocess.DEVNULL) as process:
         wait_for(port)
         yield Running(Server(port, "AKIAIOSFODNN7EXAMPLE"), psutil.Process(process.pid))
 
@@ -201,9 +202,8 @@ def our_endpoint(directory: Path) -> Iterator[Running]:
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
         port, fd = listener.getsockname()[1], listener.fileno()
         command = [sys.executable, "-m", "pytest_isolated_emr.aws.endpoint", "--fds", str(fd)]
-        with started(
-            command, directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[fd]
-        ) as process:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "pass_fds": [fd]}
+        with started(command, directory, MEMORY_SETTINGS, **pipes) as process:
             opening = {
                 "access_key_id": credentials.access_key_id,
                 "secret_access_key": credentials.secret_access_key,
@@ -219,11 +219,13 @@ def our_endpoint(directory: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def started(command: list[str], directory: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    command: list[str], directory: Path, variables: dict[str, str], **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start a server, with its files in a directory; end it afterwards."""
     directory.mkdir()
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
-    environ["TMPDIR"] = str(directory)
+    environ |= variables | {"TMPDIR": str(directory)}
     options = {"stdout": subprocess.DEVNULL, **options}
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(command, stderr=log, env=environ, **options)

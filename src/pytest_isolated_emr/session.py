@@ -47,6 +47,7 @@ class Session:
     :param place: the run's own prefix on Amazon's own AWS, as ``s3://bucket/prefix/run id``; empty on the private one.
     :param account: the number of the account of Amazon's; empty on the private AWS.
     :param was_spare: whether it was there before this process asked for it.
+    :param basetemp: the directory for ``tmp_path`` that its Spark sees already; empty for none.
     """
 
     client: KeeperClient
@@ -64,6 +65,7 @@ class Session:
     place: str = ""
     account: str = ""
     was_spare: bool = False
+    basetemp: str = ""
 
     @staticmethod
     def launch_keeper(settings: Settings) -> KeeperClient:
@@ -162,6 +164,7 @@ class Session:
             place=described.get("place", ""),
             account=described.get("account", ""),
             was_spare=was_spare,
+            basetemp=described.get("basetemp", ""),
         )
 
     @property

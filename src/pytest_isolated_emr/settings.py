@@ -180,12 +180,13 @@ def _seconds(config: pytest.Config, name: str, default: float) -> float:
 
 def _warm(config: pytest.Config, environ: Mapping[str, str]) -> bool:
     from pytest_isolated_emr.lifecycle.run_id import RUN_ID_VARIABLE
+    from pytest_isolated_emr.session import SESSION_VARIABLE
 
     chosen = choice(config, "warm", WARM)
     # A CI job's machine is thrown away, or wants to be left idle: https://docs.github.com/actions/reference/variables
     in_ci = environ.get("CI", "").lower() not in ("", "0", "false")
-    # What a session inside of another one leaves would go with that.
-    is_inner = RUN_ID_VARIABLE in environ
+    # What a session inside of another one leaves would go with that, or be in its way.
+    is_inner = RUN_ID_VARIABLE in environ or SESSION_VARIABLE in environ
     return chosen == "always" or (chosen == "auto" and not in_ci and not is_inner)
 
 
