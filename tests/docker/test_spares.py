@@ -38,9 +38,8 @@ def test_environment(spark):
     seen = spark.sql("SELECT java_method('java.lang.System', 'getenv', 'OF_RUN') AS jvm").first()["jvm"]
     worker = spark.range(1).select(F.udf(lambda _: os.environ.get("OF_RUN"))("id")).first()[0]
     assert seen == worker == os.environ["OF_RUN"]
-    assert spark.sql("SELECT java_method('java.lang.System', 'getenv', 'OF_FIRST')").first()[0] is None or (
-        "OF_FIRST" in os.environ
-    )
+    of_first = spark.sql("SELECT java_method('java.lang.System', 'getenv', 'OF_FIRST')").first()[0]
+    assert of_first == os.environ.get("OF_FIRST", "null")
 
 def test_nothing_is_there(spark, s3):
     assert not spark.catalog.listTables()
