@@ -117,7 +117,10 @@ class Spare:
             return False
         differences = self._orders.differences(order, request)
         if differences:
-            print(f"the Spark that was started ahead for {worker} has other {', '.join(differences)}", flush=True)
+            print(
+                f"the Spark that was started ahead for {worker} has other {', '.join(differences)}",
+                flush=True,
+            )
             return False
         if not (await self._backend.spark_status(worker))["alive"]:
             return False
