@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -28,11 +29,10 @@ class Container:
     logs: Path
 
     @classmethod
-    def make(cls, cluster: Path, step_id: str) -> Container:
+    def make(cls, cluster: Path) -> Container:
         """Make the next application's container.
 
         :param cluster: the cluster's directory.
-        :param step_id: the step that submits it; empty where a bootstrap action does.
         """
         applications = cluster / "applications"
         # As YARN names them: by when its resource manager started, and a number.
@@ -48,10 +48,22 @@ class Container:
             except FileExistsError:
                 number += 1
         directory.mkdir(mode=0o700)
+        return cls(application, directory, cluster / "logs" / "containers" / application / directory.name)
+
+    def note(self, cluster: Path, step_id: str) -> None:
+        """Note whose application it is.
+
+        :param cluster: the cluster's directory.
+        :param step_id: the step that submits it; empty where a bootstrap action does.
+        """
         if step_id:
             with applications_file(cluster, step_id).open("a", encoding="utf-8") as notes:
-                notes.write(f"{application}\n")
-        return cls(application, directory, cluster / "logs" / "containers" / application / directory.name)
+                notes.write(f"{self.application}\n")
+
+    def remove(self) -> None:
+        """Remove it, as nothing was run in it."""
+        shutil.rmtree(self.directory.parent, ignore_errors=True)
+        shutil.rmtree(self.logs.parent, ignore_errors=True)
 
     def variables(self) -> dict[str, str]:
         """Return what YARN tells a container."""
@@ -67,7 +79,7 @@ class Container:
     def open_logs(self) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
         """Open the files that take the driver's output and error output."""
         self.logs.mkdir(parents=True, mode=0o700)
-        with (self.logs / "stdout").open("wb") as stdout, (self.logs / "stderr").open("wb") as stderr:
+        with (self.logs / "stdout").open("ab") as stdout, (self.logs / "stderr").open("ab") as stderr:
             yield stdout, stderr
 
     def report(self, state: str) -> None:
