@@ -218,11 +218,14 @@ class CommandBackend(Backend, Protocol):
         """
 
     async def start_ahead(self, request: CommandRequest) -> None:
-        """Start a command of a cluster before it is wanted: it waits for a line on its standard input. A cluster has one
-        at most, the last. Where memory is short, or the backend has no such commands, nothing is started.
+        """Start a command of a cluster before it is wanted: it waits for a line on its standard input. Where memory is
+        short, or the backend has no such commands, nothing is started.
 
         :raises OSError: it cannot be started.
         """
+
+    async def end_ahead(self, cluster: str, name: str) -> None:
+        """End a command that was started ahead and is not wanted, if there is one."""
 
     async def run_command(self, request: CommandRequest) -> int:
         """Run a command of a cluster to its end, and return its exit code, negative for a signal.

@@ -67,13 +67,17 @@ class LocalCommands:
         """Start a command that waits for a line on its standard input, unless its cluster has ended or memory is short."""
         if self._is_over(request.cluster) or psutil.virtual_memory().available < _BYTES_AHEAD:
             return
-        for key in [key for key in self._ahead if key[0] == request.cluster]:
-            # That is for a step that was cancelled.
-            await self._end_ahead(*key)
         child = await self._start(request, stdin=subprocess.PIPE)
         self._ahead[request.cluster, request.name] = _Ahead(child, request)
         if self._is_over(request.cluster):
-            await self._end_ahead(request.cluster, request.name)
+            await self.end_ahead(request.cluster, request.name)
+
+    async def end_ahead(self, cluster: str, name: str) -> None:
+        """End a command that was started ahead, if there is one that was not claimed."""
+        ahead = self._ahead.pop((cluster, name), None)
+        if ahead is not None:
+            await self._end_tree(ahead.child)
+            await ahead.forget()
 
     async def run(self, request: CommandRequest) -> int:
         """Run a command to its end, and return its exit code, negative for a signal.
@@ -85,7 +89,7 @@ class LocalCommands:
         key = (request.cluster, request.name)
         child = self._claim(request) if request.line else None
         if child is None:
-            await self._end_ahead(*key)
+            await self.end_ahead(*key)
             child = await self._start(request, stdin=subprocess.DEVNULL)
         self._running[key] = child
         if self._is_over(request.cluster):
@@ -108,7 +112,7 @@ class LocalCommands:
         """End a running command with all that descends from it; tell whether there is one."""
         child = self._running.get((cluster, name))
         if child is None:
-            return await self._end_ahead(cluster, name)
+            return False
         await self._end_tree(child)
         return True
 
@@ -165,15 +169,6 @@ class LocalCommands:
         stdin.write(f"{request.line}\n".encode())
         stdin.close()
         return ahead.child
-
-    async def _end_ahead(self, cluster: str, name: str) -> bool:
-        """End a command that was started ahead; tell whether there is one."""
-        ahead = self._ahead.pop((cluster, name), None)
-        if ahead is None:
-            return False
-        await self._end_tree(ahead.child)
-        await ahead.forget()
-        return True
 
     async def _end_tree(self, child: Child) -> None:
         tree = await asyncio.to_thread(descendants_of, child.identity)

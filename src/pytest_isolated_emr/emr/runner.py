@@ -62,6 +62,7 @@ class Runner:
             (logs / "stderr").write_text(f"{error}\n", encoding="utf-8")
             returncode = None
         else:
+            line = self._ahead.take(step.id, command)
             threading.Thread(
                 target=lambda: self._ahead.start(next_step_id(), command),
                 name=f"after {step.id}",
@@ -74,7 +75,7 @@ class Runner:
                 logs,
                 controller,
                 {"EMR_STEP_ID": step.id},
-                self._ahead.line_for(command),
+                line,
             )
         seconds = round(time.monotonic() - started)
         controller.info("Step created jobs: ")

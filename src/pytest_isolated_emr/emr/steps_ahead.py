@@ -31,14 +31,18 @@ class StepsAhead:
         self._cluster_id = cluster_id
         self._files = files
         self._lock = threading.Lock()
-        #: The step that one was started for last.
+        #: The step that there is one for.
         self._step_id = ""
 
-    def line_for(self, command: Sequence[str]) -> str:
-        """Return what one that was started ahead is told to do a step's command; empty if it is of another kind.
+    def take(self, step_id: str, command: Sequence[str]) -> str:
+        """Return what the one for a step is told to do, as the step begins; empty if its command is of another kind.
 
+        :param step_id: the step.
         :param command: the step's.
         """
+        with self._lock:
+            if step_id == self._step_id:
+                self._step_id = ""
         return json.dumps(list(command[1:])) if self._is_python(command) else ""
 
     def start(self, step_id: str, command: Sequence[str]) -> None:
@@ -52,13 +56,17 @@ class StepsAhead:
         with self._lock:
             if step_id == self._step_id:
                 return
-            self._step_id = step_id
+            former, self._step_id = self._step_id, step_id
+        if former:
+            # Its step was cancelled before it began.
+            self._keeper.request("end_ahead", cluster=self._cluster_id, name=name_of(former))
         output = self._files.path / "steps" / step_id
         self._keeper.request(
             "start_ahead",
             cluster=self._cluster_id,
             name=name_of(step_id),
-            command=[*self._files.module_runner, _MODULE, *command[1:]],
+            # By way of a shell, as the step's own program, which sets a variable.
+            command=["/bin/sh", "-c", 'exec "$@"', "sh", *self._files.module_runner, _MODULE, *command[1:]],
             environ=self._files.variables | {"EMR_STEP_ID": step_id},
             cwd=str(self._files.step_directory(step_id)),
             stdout=str(output.with_suffix(".stdout")),

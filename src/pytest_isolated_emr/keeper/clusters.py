@@ -84,6 +84,9 @@ class ClusterService:
                 self._clusters.add(request["cluster"])
                 await self._backend.start_ahead(_command(request))
                 return {}
+            case "end_ahead":
+                await self._backend.end_ahead(request["cluster"], request["name"])
+                return {}
             case "run_command":
                 self._clusters.add(request["cluster"])
                 try:

@@ -63,7 +63,6 @@ class Container:
     def remove(self) -> None:
         """Remove it, as nothing was run in it."""
         shutil.rmtree(self.directory.parent, ignore_errors=True)
-        shutil.rmtree(self.logs.parent, ignore_errors=True)
 
     def variables(self) -> dict[str, str]:
         """Return what YARN tells a container."""
@@ -77,10 +76,22 @@ class Container:
 
     @contextlib.contextmanager
     def open_logs(self) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-        """Open the files that take the driver's output and error output."""
-        self.logs.mkdir(parents=True, mode=0o700)
-        with (self.logs / "stdout").open("ab") as stdout, (self.logs / "stderr").open("ab") as stderr:
+        """Open the files that take the driver's output and error output; nobody sees them before :meth:`show_logs`."""
+        self._hidden_logs.mkdir(mode=0o700)
+        with (
+            (self._hidden_logs / "stdout").open("ab") as stdout,
+            (self._hidden_logs / "stderr").open("ab") as stderr,
+        ):
             yield stdout, stderr
+
+    def show_logs(self) -> None:
+        """Have the logs where a container's are, as there is a driver."""
+        self.logs.parent.mkdir(parents=True, mode=0o700)
+        self._hidden_logs.rename(self.logs)
+
+    @property
+    def _hidden_logs(self) -> Path:
+        return self.directory.with_name("logs")
 
     def report(self, state: str) -> None:
         """Say how far the application is, as YARN's client does."""

@@ -13,14 +13,16 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import psutil
+
 from pytest_isolated_emr.emr.commands.containers import Container
 from pytest_isolated_emr.emr.commands.context import CommandContext
 from pytest_isolated_emr.emr.commands.jvm import spark_command, spark_variables
 from pytest_isolated_emr.emr.commands.submit_options import SubmitOptions
 from pytest_isolated_emr.spark import launch, properties
 
-#: What is not ready by then hangs, or is stopped, in seconds.
-_READY_SECONDS = 30.0
+#: What is not ready, and has not used a processor for so long, hangs or is stopped, in seconds.
+_IDLE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -111,13 +113,14 @@ class JvmAhead:
         return cls(shape, container, process, reading)
 
     def is_ready(self) -> bool:
-        """Wait until it waits, and tell whether it does; what it has printed until then is nobody's."""
-        found, _, _ = select.select([self._ready], [], [], _READY_SECONDS)
+        """Wait until it waits, and tell whether it does."""
+        process, used = psutil.Process(self.process.pid), -1.0
+        while not (found := select.select([self._ready], [], [], _IDLE_SECONDS)[0]):
+            before, used = used, sum(process.cpu_times()[:2])
+            if used == before:
+                break
         is_ready = bool(found) and os.read(self._ready, 1) != b""
         os.close(self._ready)
-        if is_ready and self.container is not None:
-            for name in ("stdout", "stderr"):
-                os.truncate(self.container.logs / name, 0)
         return is_ready
 
     def hand_over(self, options: SubmitOptions) -> subprocess.Popen[bytes]:
@@ -126,6 +129,8 @@ class JvmAhead:
         :param options: of the job, whose files are on the disk.
         """
         assert self.process.stdin is not None
+        if self.container is not None:
+            self.container.show_logs()
         # What has ended meanwhile says so by its exit code.
         with contextlib.suppress(BrokenPipeError), self.process.stdin as stdin:
             stdin.write("".join(f"{argument}\0" for argument in options.for_spark()).encode())

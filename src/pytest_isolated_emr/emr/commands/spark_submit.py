@@ -151,6 +151,7 @@ def _run_in_container(
         context, options.for_spark(), options.jvm_settings(context.spark.properties), environ
     )
     with container.open_logs() as (stdout, stderr):
+        container.show_logs()
         driver = subprocess.Popen(command, cwd=container.directory, env=environ, stdout=stdout, stderr=stderr)
         container.report("RUNNING")
         returncode = driver.wait()

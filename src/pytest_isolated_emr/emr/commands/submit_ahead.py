@@ -6,6 +6,8 @@ has ended, it ends.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import sys
@@ -20,19 +22,21 @@ def main() -> None:
     """Wait, and submit a job; does not return then."""
     context = CommandContext.of_this_process()
     options = SubmitOptions.parse(sys.argv[1:])
-    jvm = JvmAhead.start(context, options, spark_submit.settle(context, options))
+    # The step will hear of it.
+    with contextlib.redirect_stderr(io.StringIO()):
+        variables = spark_submit.settle(context, options)
+    jvm = JvmAhead.start(context, options, variables)
     line = sys.stdin.buffer.readline()
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), sys.stdin.fileno())
     if jvm is not None and not (line and jvm.is_ready()):
         jvm.end()
         jvm = None
+        # What it has printed is not the step's.
+        for stream in (sys.stdout, sys.stderr):
+            os.ftruncate(stream.fileno(), 0)
     if not line:
         return
-    # What was printed until now is not the step's.
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-        os.ftruncate(stream.fileno(), 0)
     spark_submit.submit(context, json.loads(line), jvm)
 
 

@@ -2,26 +2,31 @@ package isolatedemr;
 
 import java.io.ByteArrayOutputStream;
 import java.io.File;
+import java.io.FileDescriptor;
 import java.io.FileInputStream;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileAttribute;
 import java.util.Iterator;
 import java.util.Properties;
+import java.util.TimeZone;
 
+import org.apache.hadoop.util.NativeCodeLoader;
 import org.apache.spark.deploy.SparkSubmit;
 import org.apache.spark.internal.Logging$;
 import org.apache.spark.sql.SparkSession;
 import org.apache.spark.util.Utils;
+import org.slf4j.LoggerFactory;
 
 /**
  * SparkSubmit in a JVM that is started before there is a step for it. It does a first job, none of whose code or settings are
- * the user's, writes to the file that its first argument names that it is ready, and waits on its standard input for the
+ * the user's and nothing of whose output stays, writes to the file that its first argument names that it is ready, and waits on its standard input for the
  * arguments of SparkSubmit. Compiled by Janino.
  */
 public final class SubmitAhead {
@@ -30,11 +35,18 @@ public final class SubmitAhead {
     private SubmitAhead() {}
 
     public static void main(String[] arguments) throws Exception {
+        // What is not asked for before the properties are kept, would be asked for, and be one of them, once.
+        TimeZone.getDefault();
         Properties properties = (Properties) System.getProperties().clone();
+        FileChannel[] printed = new FileChannel[] {channel(FileDescriptor.out), channel(FileDescriptor.err)};
+        long[] sizes = new long[] {printed[0].size(), printed[1].size()};
         doFirstJob();
         System.setProperties(properties);
         Logging$.MODULE$.uninitialize();
         StartedAhead.forget();
+        printed[0].truncate(sizes[0]);
+        printed[1].truncate(sizes[1]);
+        sayAgain();
         OutputStream ready = new FileOutputStream(arguments[0]);
         ready.write('\n');
         ready.close();
@@ -82,6 +94,18 @@ public final class SubmitAhead {
         SparkSession.clearActiveSession();
         SparkSession.clearDefaultSession();
         Utils.deleteRecursively(directory.toFile());
+    }
+
+    /** What is said once in a JVM, and was said in the first job. */
+    private static void sayAgain() {
+        if (!NativeCodeLoader.isNativeCodeLoaded()) {
+            LoggerFactory.getLogger(NativeCodeLoader.class).warn(
+                "Unable to load native-hadoop library for your platform... using builtin-java classes where applicable");
+        }
+    }
+
+    private static FileChannel channel(FileDescriptor file) {
+        return new FileOutputStream(file).getChannel();
     }
 
     private static String readAll(InputStream stream) throws IOException {
