@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_isolated_emr import settings
+from pytest_isolated_emr import basetemp, settings
 from pytest_isolated_emr.aws import interception
 from pytest_isolated_emr.backend_options import backend_options
 from pytest_isolated_emr.environment import Environment
@@ -110,6 +110,12 @@ class IsolatedRun:
             *self._session.aws_notes,
         ]
         return ", ".join(filter(None, parts))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Have temporary files where the session's Spark sees them already."""
+        if self._session.basetemp:
+            basetemp.use(config, Path(self._session.basetemp))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
@@ -261,7 +267,10 @@ class IsolatedRun:
     def _end_session(self) -> None:
         if self._key_of_spare and self._has_tested:
             self._session.client.request(
-                "leave_spare", key=self._key_of_spare, idle_seconds=self._settings.spare_idle
+                "leave_spare",
+                key=self._key_of_spare,
+                idle_seconds=self._settings.spare_idle,
+                basetemp=basetemp.of_run(self._config),
             )
         problems, notes = self._session.close(self._context.show_wait)
         self._problems += problems

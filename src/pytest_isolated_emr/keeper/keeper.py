@@ -32,6 +32,7 @@ from pytest_isolated_emr.keeper import messages, teardown
 from pytest_isolated_emr.keeper.messages import ENDPOINT, Message
 from pytest_isolated_emr.keeper.priority import lower_priority, restore_priority
 from pytest_isolated_emr.keeper.private_aws import PrivateAws
+from pytest_isolated_emr.keeper.reserved_basetemp import ReservedBasetemp
 from pytest_isolated_emr.keeper.spare import Claim, Spare
 from pytest_isolated_emr.keeper.spare_order import SpareOrder, SparkOrders
 from pytest_isolated_emr.lifecycle.processes import ProcessIdentity
@@ -65,6 +66,7 @@ class Keeper:
         self._spare: Spare | None = None
         self._sparks: dict[str, Message] = {}
         self._next: SpareOrder | None = None
+        self._basetemp: ReservedBasetemp | None = None
 
     async def run(self, lifeline: socket.socket) -> None:
         """Serve a session from its opening to its end.
@@ -123,6 +125,8 @@ class Keeper:
                 restore_priority(usual)
                 await self._serve_claim(claim)
         finally:
+            if claim is None and self._basetemp is not None:
+                self._basetemp.remove()
             await self._take_down()
             if claim is not None:
                 claim.writer.close()
@@ -133,6 +137,9 @@ class Keeper:
 
     async def _prepare(self, order: SpareOrder) -> Spare:
         await self._open(order.opening)
+        if order.has_temporary_files:
+            # A container sees no directories that are made later.
+            self._basetemp = ReservedBasetemp.like(Path(order.basetemp))
         assert isinstance(self._backend, SpareBackend)
         assert self._private_aws is not None
         self._spare = Spare(order, self._describe(), self._backend, self._private_aws)
@@ -228,6 +235,7 @@ class Keeper:
             "run_id": self._directory.run_id,
             "directory": str(path),
             "keeper_log": str(path / "logs" / "keeper.log"),
+            "basetemp": str(self._basetemp.path) if self._basetemp is not None else "",
             **self._aws.describe(),
         }
 
@@ -338,7 +346,7 @@ class Keeper:
                 self._adopt(request["pid"])
                 return {}
             case "leave_spare":
-                self._leave_spare(request["key"], request["idle_seconds"])
+                self._leave_spare(request)
                 return {}
             case "keep":
                 self._keep_files(worker)
@@ -362,17 +370,18 @@ class Keeper:
         if self._spare is None or not await self._spare.take(worker, request):
             await self._backend.start_spark(worker, SparkRequest.from_message(request))
 
-    def _leave_spare(self, key: str, idle_seconds: float) -> None:
+    def _leave_spare(self, request: Message) -> None:
         """Have the next session of a key find what this one had at its start."""
-        orders = SparkOrders(self._describe())
+        orders = SparkOrders({**self._describe(), "basetemp": request["basetemp"]})
         opening = {
             name: self._opening[name] for name in ("backend", "backend_options", "region", "cwd", "versions")
         }
         self._next = SpareOrder(
-            key,
-            idle_seconds,
+            request["key"],
+            request["idle_seconds"],
             {**opening, "buckets": [], "command": []},
-            {worker: orders.order(request) for worker, request in self._sparks.items()},
+            {worker: orders.order(asked) for worker, asked in self._sparks.items()},
+            request["basetemp"],
         )
 
     def _adopt(self, pid: int) -> None:

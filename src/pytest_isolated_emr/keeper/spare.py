@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from pytest_isolated_emr.lifecycle.spare_slot import SpareSlot
 #: Less than this is free, and a spare is in the way of what is at work, in bytes.
 LEAST_MEMORY = 1 << 30
 
+# Nobody waits for a spare, and what is at work comes first.
+_START_SECONDS = 600.0
 # So often a spare looks whether it may stay, in seconds.
 _LOOK_SECONDS = 2.0
 # What is well answers within milliseconds. What does not is stopped, or hangs.
@@ -50,6 +52,7 @@ class Spare:
 
     def __init__(self, order: SpareOrder, described: Message, backend: SpareBackend, aws: PrivateAws) -> None:
         self._order = order
+        self._directory = described["directory"]
         self._orders = SparkOrders(described)
         self._backend = backend
         self._aws = aws
@@ -75,7 +78,12 @@ class Spare:
 
     async def _prepare(self, log: Path) -> None:
         for worker, order in self._ahead.items():
-            await self._backend.start_spark(worker, SparkRequest.from_message(self._orders.request(order)))
+            request = SparkRequest.from_message(self._orders.request(order))
+            for path in (*request.files.read_only, *request.files.writable):
+                if path.is_relative_to(self._directory):
+                    # Its client would have made it: a container sees what is there at its start.
+                    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            await self._backend.start_spark(worker, replace(request, timeout=_START_SECONDS))
         await self._aws.ready()
         for worker in self._ahead:
             await self._backend.warm_up(worker, log)

@@ -14,7 +14,7 @@ from pytest_isolated_emr.spark.environment import holds_secret, is_of_jvm
 from pytest_isolated_emr.spark.named_files import stamps
 
 #: Part of what describes a session to its clients.
-_OWN = ("directory", "run_id", "endpoint_url", "access_key_id", "secret_access_key")
+_OWN = ("directory", "run_id", "endpoint_url", "access_key_id", "secret_access_key", "basetemp")
 #: The session's own, whatever the user's environment has.
 _AWS = "AWS_"
 _READ_IN_JVM = ("ISOLATED_EMR_REDIRECT",)
@@ -30,7 +30,7 @@ class SparkOrders:
 
     def __init__(self, described: Mapping[str, Any]) -> None:
         # The directory's name has the run id in it, so the order matters.
-        self._own = [(described[name], f"{{isolated-emr:{name}}}") for name in _OWN if described.get(name)]
+        self._own = [(described[name], _placeholder(name)) for name in _OWN if described.get(name)]
 
     def order(self, request: Message) -> Message:
         """Return a request for a Spark without what is the session's own, and with no more of the environment than a JVM
@@ -95,12 +95,14 @@ class SpareOrder:
     :param idle_seconds: how long the spare waits for it.
     :param opening: the session's opening, without what each session says anew.
     :param sparks: how the Spark of each worker is started, of :meth:`SparkOrders.order`.
+    :param basetemp: the directory of temporary files that the session had which ordered it; empty for none.
     """
 
     key: str
     idle_seconds: float
     opening: Message
     sparks: dict[str, Message] = field(repr=False)
+    basetemp: str = ""
 
     def to_json(self) -> bytes:
         """Return it as one line."""
@@ -111,6 +113,11 @@ class SpareOrder:
         """Read what :meth:`to_json` gave."""
         return cls(**json.loads(line))
 
+    @property
+    def has_temporary_files(self) -> bool:
+        """Whether a Spark has to see the directory of temporary files from its start on."""
+        return _placeholder("basetemp") in json.dumps(self.sparks)
+
     def secrets(self) -> list[str]:
         """Return the names of settings and variables that sound like a user's secrets: no spare may keep them."""
         found = []
@@ -118,6 +125,10 @@ class SpareOrder:
             both = [*order["properties"].items(), *order["environ"].items()]
             found += [name for name, value in both if holds_secret(name, value) and not _is_own(name, value)]
         return sorted(set(found))
+
+
+def _placeholder(name: str) -> str:
+    return f"{{isolated-emr:{name}}}"
 
 
 def _is_own(name: str, value: str) -> bool:

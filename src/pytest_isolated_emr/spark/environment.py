@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import sys
@@ -69,6 +70,16 @@ def remote_variables() -> dict[str, str]:
         # Other plugins (pytest-spark) go by it from their start on.
         "SPARK_REMOTE": NO_SERVER_YET,
     }
+
+
+def encoded(environ: Mapping[str, str]) -> str:
+    """Return variables as a JVM that was started ahead takes them over (``StartedAhead.java``).
+
+    :param environ: the variables.
+    """
+    # They need not be text.
+    lines = b"".join(os.fsencode(f"{name}={value}\0") for name, value in environ.items())
+    return base64.b64encode(lines).decode()
 
 
 def is_of_jvm(name: str) -> bool:

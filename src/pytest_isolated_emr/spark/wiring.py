@@ -14,6 +14,7 @@ import pytest
 from pytest_isolated_emr.backend_options import image_of
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.errors import JavaNotFound, JavaTooOld
+from pytest_isolated_emr.given_settings import option
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.session import Session
 from pytest_isolated_emr.settings import Settings
@@ -66,7 +67,8 @@ class SparkWiring:
 
         :param config: pytest's.
         """
-        if not self._settings.warm or self._settings.backend != "local":
+        if not self._settings.warm or (self._settings.backend == "docker" and option(config, "basetemp")):
+            # A container would see the directory as it was before pytest cleared it.
             return ""
         return spare_key(
             config, self._settings, self._environ, installation=self.installation, java=self.java

@@ -26,6 +26,12 @@ public final class StartedAhead {
     /** Forgets what was done before: file systems with their settings, and numbers that plans show. */
     public static void forget() throws IOException {
         FileSystem.closeAll();
+        resetCounters();
+        System.gc();
+    }
+
+    /** Has plans begin with the numbers of a new JVM. */
+    public static void resetCounters() {
         for (int i = 0; i < COUNTERS.length; i++) {
             int dot = COUNTERS[i].lastIndexOf('.');
             try {
@@ -38,7 +44,6 @@ public final class StartedAhead {
                 continue;
             }
         }
-        System.gc();
     }
 
     /**
