@@ -62,11 +62,21 @@ def run(*before: str) -> tuple[int, list[int], list[int], list[int]]:
     return tuple(json.loads(result.stdout))
 
 
-@pytest.mark.parametrize("usual", [0, 5])
-def test_it_is_lowered_and_given_back_to_all_threads_or_left(usual):
-    before = ["nice", "-n", str(usual)]
+NO_CAPABILITY = ("setpriv", "--bounding-set=-sys_nice", "--inh-caps=-sys_nice", "--")
+IS_ROOT = os.geteuid() == 0
+
+#: The commands that it runs by, its value there, and whether it may lower that and take it back.
+KINDS = {
+    "usual": ((), 0, IS_ROOT),
+    "lower already": (("nice", "-n", "5"), 5, IS_ROOT),
+}
+if IS_ROOT:
+    KINDS["may not"] = (NO_CAPABILITY, 0, False)
+
+
+@pytest.mark.parametrize(("before", "usual", "may_return"), KINDS.values(), ids=KINDS)
+def test_it_is_lowered_and_given_back_to_all_threads_or_left(before, usual, may_return):
     found, lowered, own, childs = run(*before)
-    may_return = os.geteuid() == 0
     assert found == usual
     assert lowered == ([19, 19] if may_return else [usual, usual])
     assert own == childs == [usual]
@@ -107,7 +117,7 @@ def test_one_that_waits_ends_where_memory_becomes_short(root, monkeypatch):
     async def wait() -> object:
         slot = SpareSlot(root, ORDER.key)
         assert slot.take()
-        spare = Spare(ORDER, {}, None, _Whole())  # type: ignore[arg-type]
+        spare = Spare(ORDER, {"directory": str(root.path)}, None, _Whole())  # type: ignore[arg-type]
         waiting = asyncio.create_task(spare.wait(slot, "20261127t043215-a81125"))
         await asyncio.sleep(0.1)
         assert not waiting.done()
