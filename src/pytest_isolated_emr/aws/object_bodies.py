@@ -7,6 +7,7 @@ a range of one. Spark reads parquet by ranges.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from moto.s3.models import FakeKey
 from moto.s3.responses import S3Response
 from wrapt import ObjectProxy
 
-_PIECE = 1 << 20
+_PIECE = 1 << 18
 
 
 def install() -> None:
@@ -57,11 +58,22 @@ class ObjectBody:
     def __iter__(self) -> Iterator[bytes]:
         at, end = self._start, self._start + self._length
         while at < end:
-            piece = os.pread(self._fd, min(_PIECE, end - at), at)
-            if not piece:
-                raise EOFError(f"an object's file ends at byte {at}, not at {end}")
-            yield piece
-            at += len(piece)
+            yield (piece := os.pread(self._fd, min(_PIECE, end - at), at))
+            at += self._counted(len(piece), at)
+
+    def send(self, receiver: socket.socket) -> None:
+        """Send the bytes, which the kernel does by itself.
+
+        :param receiver: a connection that waits where it must.
+        """
+        at, end = self._start, self._start + self._length
+        while at < end:
+            at += self._counted(os.sendfile(receiver.fileno(), self._fd, at, end - at), at)
+
+    def _counted(self, count: int, at: int) -> int:
+        if not count:
+            raise EOFError(f"an object's file ends at byte {at}, not at {self._start + self._length}")
+        return count
 
     def close(self) -> None:
         """Close the file, once."""
