@@ -13,21 +13,31 @@ from typing import Any
 
 from moto.s3.models import FakeKey
 from moto.s3.responses import S3Response
+from moto.utilities.utils import md5_hash
 from wrapt import ObjectProxy
+
+from .joined_parts import JoinedParts
 
 _PIECE = 1 << 18
 
 
 def install() -> None:
-    """Have large objects written to their file at once. Call it once, before the first request.
+    """Have large objects written to their file at once, and hashed from memory. Call it once, before the first request.
 
-    The buffer would hold them in memory first, beside the request's body.
+    The buffer would hold them in memory first, beside the request's body, and the hash be made of what is read back.
     """
     get, put = FakeKey.value.fget, FakeKey.value.fset
 
-    def write(key: FakeKey, value: bytes) -> None:
+    def write(key: FakeKey, value: bytes | JoinedParts) -> None:
+        if isinstance(value, JoinedParts):
+            key._value_buffer.close()
+            key._value_buffer = value.file
+            key.contentsize = len(value)
+            return
         if len(value) > key._max_buffer_size:
             key._value_buffer.rollover()
+            if key._etag is None:
+                key._etag = md5_hash(value).hexdigest()
         put(key, value)
 
     FakeKey.value = property(get, write)
