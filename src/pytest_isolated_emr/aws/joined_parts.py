@@ -50,6 +50,8 @@ def _append(part: FakeKey, file: SpooledTemporaryFile[bytes]) -> None:
     while at < part.size:
         # It asks for no place in the part's file, which others may read.
         piece = os.pread(buffer.fileno(), min(_PIECE, part.size - at), at)
+        if not piece:
+            raise EOFError(f"a part's file ends at byte {at}, not at {part.size}")
         file.write(piece)
         at += len(piece)
     file.flush()
