@@ -39,9 +39,12 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     if not settings.is_enabled(early_config):
         return
     from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError
-    from pytest_isolated_emr.run import IsolatedRun
+    from pytest_isolated_emr.platform_support import require_supported_platform
 
     try:
+        require_supported_platform()
+        from pytest_isolated_emr.run import IsolatedRun
+
         IsolatedRun.start(early_config)
     except IsolatedEmrError as error:
         # No test has run, and none could; a return code of its own tells CI so.

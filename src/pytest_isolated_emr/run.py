@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_isolated_emr import settings
+from pytest_isolated_emr import basetemp, settings
 from pytest_isolated_emr.aws import interception
 from pytest_isolated_emr.backend_options import backend_options
 from pytest_isolated_emr.environment import Environment
@@ -35,8 +35,16 @@ _PLUGIN = "isolated_emr_run"
 class IsolatedRun:
     """This process's part of the session."""
 
-    def __init__(self, config: pytest.Config, chosen: Settings, maker: RunMaker, session: Session) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        chosen: Settings,
+        maker: RunMaker,
+        session: Session,
+        key_of_spare: str,
+    ) -> None:
         self._config = config
+        self._key_of_spare = key_of_spare
         self._settings = chosen
         self._session = session
         self._notes: dict[str, None] = {}
@@ -68,19 +76,13 @@ class IsolatedRun:
         maker = maker_of(chosen)
         # An in-process pytest inside a test of a session is one of its own.
         joins = None if cls._active else session_to_join()
+        key_of_spare = ""
         if joins is not None:
             session = Session.attach(*joins, chosen)
         else:
-            keeper = Session.launch_keeper(chosen)
-            try:
-                # A fifth of a second, in which the keeper comes up.
-                import_pyspark()
-            except BaseException:
-                keeper.close()
-                raise
-            options = backend_options(chosen, maker.spark_version)
-            session = Session.start(chosen, sys.argv, keeper, options)
-        run = cls(config, chosen, maker, session)
+            key_of_spare = maker.key_of_spare(config)
+            session = _own_session(chosen, maker.spark_version, key_of_spare)
+        run = cls(config, chosen, maker, session, key_of_spare)
         cls._active += 1
         config.add_cleanup(run._close)
         run._guard.apply()
@@ -104,9 +106,16 @@ class IsolatedRun:
             *rest,
             f"Python {python}",
             f"run {self._session.run_id}",
+            "a spare was ready" if self._session.was_spare else "",
             *self._session.aws_notes,
         ]
         return ", ".join(filter(None, parts))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Have temporary files where the session's Spark sees them already."""
+        if self._session.basetemp:
+            basetemp.use(config, Path(self._session.basetemp))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
@@ -256,6 +265,13 @@ class IsolatedRun:
         self._kept += self._keep_logs()
 
     def _end_session(self) -> None:
+        if self._key_of_spare and self._has_tested:
+            self._session.client.request(
+                "leave_spare",
+                key=self._key_of_spare,
+                idle_seconds=self._settings.spare_idle,
+                basetemp=basetemp.of_run(self._config),
+            )
         problems, notes = self._session.close(self._context.show_wait)
         self._problems += problems
         for note in notes:
@@ -269,3 +285,20 @@ class IsolatedRun:
             interception.deactivate()
             self._guard.restore()
             type(self)._active -= 1
+
+
+def _own_session(chosen: Settings, spark_version: str, key_of_spare: str) -> Session:
+    """Return a session that this process owns: a spare if one is ready, else a new one."""
+    options = backend_options(chosen, spark_version)
+    if key_of_spare:
+        spare = Session.claim(chosen, sys.argv, options, key_of_spare)
+        if spare is not None:
+            return spare
+    keeper = Session.launch_keeper(chosen)
+    try:
+        # A fifth of a second, in which the keeper comes up.
+        import_pyspark()
+    except BaseException:
+        keeper.close()
+        raise
+    return Session.start(chosen, sys.argv, keeper, options)

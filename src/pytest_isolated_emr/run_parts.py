@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from pytest_isolated_emr.clusters_here import ClustersHere
 from pytest_isolated_emr.emr import releases
-from pytest_isolated_emr.emr_settings import EmrSettings
 from pytest_isolated_emr.kept_logs import KeptLogs
 from pytest_isolated_emr.run_context import RunContext
 from pytest_isolated_emr.settings import Settings
@@ -19,6 +20,9 @@ from pytest_isolated_emr.spark.wiring import SparkWiring
 from pytest_isolated_emr.spark_here import SparkHere
 from pytest_isolated_emr.spark_of_run import SparkOfRun
 from pytest_isolated_emr.tests_clusters import ClustersPlace
+
+if TYPE_CHECKING:
+    from pytest_isolated_emr.emr_settings import EmrSettings
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,12 @@ class RunMaker:
 
     :param spark_version: that of the installed pyspark.
     :param make: makes the parts.
+    :param key_of_spare: returns by what the run finds a spare, and leaves one; empty for none.
     """
 
     spark_version: str
     make: Callable[[RunContext, KeptLogs], RunParts]
+    key_of_spare: Callable[[pytest.Config], str] = lambda _config: ""
 
 
 def maker_of(settings: Settings) -> RunMaker:
@@ -57,7 +63,7 @@ def maker_of(settings: Settings) -> RunMaker:
         version = find_spark(dict(os.environ)).version
         return RunMaker(version, partial(_on_aws, settings.emr, version))
     wiring = SparkWiring(settings, dict(os.environ))
-    return RunMaker(wiring.installation.version, partial(_here, wiring))
+    return RunMaker(wiring.installation.version, partial(_here, wiring), wiring.key_of_spare)
 
 
 def _here(wiring: SparkWiring, context: RunContext, kept_logs: KeptLogs) -> RunParts:

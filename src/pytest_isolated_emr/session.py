@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pytest_isolated_emr import errors
 from pytest_isolated_emr.aws.bucket_owner import expect_owner
 from pytest_isolated_emr.aws.credentials import SessionCredentials
 from pytest_isolated_emr.aws.environment import AwsEnvironment
@@ -20,6 +18,8 @@ from pytest_isolated_emr.aws.own_environment import OwnEnvironment
 from pytest_isolated_emr.environment_guard import EnvironmentGuard
 from pytest_isolated_emr.keeper.client import KeeperClient
 from pytest_isolated_emr.keeper.messages import Message
+from pytest_isolated_emr.lifecycle import spare_slot
+from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spark.environment import remote_variables, spark_variables
 
@@ -46,6 +46,8 @@ class Session:
     :param aws_notes: what the user should know of the session's AWS.
     :param place: the run's own prefix on Amazon's own AWS, as ``s3://bucket/prefix/run id``; empty on the private one.
     :param account: the number of the account of Amazon's; empty on the private AWS.
+    :param was_spare: whether it was there before this process asked for it.
+    :param basetemp: the directory for ``tmp_path`` that its Spark sees already; empty for none.
     """
 
     client: KeeperClient
@@ -62,20 +64,15 @@ class Session:
     aws_notes: tuple[str, ...] = ()
     place: str = ""
     account: str = ""
+    was_spare: bool = False
+    basetemp: str = ""
 
     @staticmethod
     def launch_keeper(settings: Settings) -> KeeperClient:
         """Begin to start a session: its keeper comes up while this process does something else.
 
         :param settings: what was asked for.
-        :raises UnsupportedPlatform: there can be none on this one.
         """
-        if sys.platform == "win32":
-            raise errors.UnsupportedPlatform(
-                "pytest-isolated-emr does not run on Windows.",
-                checked=f"sys.platform is {sys.platform}",
-                cure="Run it in WSL 2, in a container, or on Linux or macOS.",
-            )
         on_aws = settings.emr is not None
         # Elsewhere nothing of a session has any business with the user's AWS.
         return KeeperClient.launch(
@@ -98,19 +95,28 @@ class Session:
         :param backend_options: what the backend is made with, see :mod:`pytest_isolated_emr.backend_options`.
         :raises IsolatedEmrError: there can be no session.
         """
-        opening = {
-            "backend": settings.backend,
-            "backend_options": dict(backend_options),
-            "region": settings.region,
-            "buckets": [
-                {"name": bucket.name, "directory": str(bucket.directory) if bucket.directory else None}
-                for bucket in settings.buckets
-            ],
-            "cwd": str(Path.cwd()),
-            "command": list(command),
-            "versions": {"pytest-isolated-emr": version("pytest-isolated-emr")},
-        }
+        opening = _opening(settings, command, backend_options)
         return cls._of(keeper, OWNER, settings.backend, keeper.open(opening))
+
+    @classmethod
+    def claim(
+        cls, settings: Settings, command: Sequence[str], backend_options: Mapping[str, Any], key: str
+    ) -> Session | None:
+        """Make a spare the session that this process owns; None if there is none, or it is not well.
+
+        :param settings: what was asked for.
+        :param command: the command line, for those who look at the session from outside.
+        :param backend_options: as for :meth:`start`.
+        :param key: of :func:`pytest_isolated_emr.spare_key.spare_key`.
+        :raises IsolatedEmrError: it could not become the session.
+        """
+        root = StateRoot.from_environment()
+        run_id = spare_slot.offered(root, key)
+        if not run_id:
+            return None
+        opening = _opening(settings, command, backend_options)
+        claimed = KeeperClient.claim(root.sessions / run_id, key, opening)
+        return cls._of(claimed[0], OWNER, settings.backend, claimed[1], was_spare=True) if claimed else None
 
     @classmethod
     def attach(cls, directory: Path, worker: str, settings: Settings) -> Session:
@@ -125,7 +131,15 @@ class Session:
         return cls._of(client, worker, settings.backend, described)
 
     @classmethod
-    def _of(cls, client: KeeperClient, worker: str, backend: str, described: Message) -> Session:
+    def _of(
+        cls,
+        client: KeeperClient,
+        worker: str,
+        backend: str,
+        described: Message,
+        *,
+        was_spare: bool = False,
+    ) -> Session:
         url = described.get("endpoint_url")
         region = described["region"]
         return cls(
@@ -149,6 +163,8 @@ class Session:
             aws_notes=tuple(described.get("notes", ())),
             place=described.get("place", ""),
             account=described.get("account", ""),
+            was_spare=was_spare,
+            basetemp=described.get("basetemp", ""),
         )
 
     @property
@@ -219,6 +235,23 @@ class Session:
         if self.container_variables:
             return LimitedEnvironment(self.container_variables, self.region, directory)
         return OwnEnvironment(self.region)
+
+
+def _opening(
+    settings: Settings, command: Sequence[str], backend_options: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "backend": settings.backend,
+        "backend_options": dict(backend_options),
+        "region": settings.region,
+        "buckets": [
+            {"name": bucket.name, "directory": str(bucket.directory) if bucket.directory else None}
+            for bucket in settings.buckets
+        ],
+        "cwd": str(Path.cwd()),
+        "command": list(command),
+        "versions": {"pytest-isolated-emr": version("pytest-isolated-emr")},
+    }
 
 
 def is_dropped(name: str) -> bool:

@@ -25,6 +25,7 @@ DEFAULT_REGION = "us-east-1"
 #: Less than this and no Spark starts, in bytes.
 LEAST_MEMORY = 512 * 1024**2
 DEFAULT_START_TIMEOUT = 120.0
+DEFAULT_SPARE_IDLE = 600.0
 
 # Patterns are compiled when they are used first, which most runs never do: this module is loaded in every one.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
@@ -70,7 +71,8 @@ class Settings:
     :param spark_ui: whether Spark's web UI runs, on a port of its own on 127.0.0.1.
     :param start_timeout: how long a Spark JVM may take until it answers, in seconds.
     :param buckets: made, and filled, before the first test.
-    :param warm: whether what makes later runs quicker is made after this one.
+    :param warm: whether what makes later runs quicker is made after this one, and used by this one.
+    :param spare_idle: how long a spare waits for its session, in seconds.
     :param repositories: roots of Maven repositories to fetch jars from, in place of Maven Central.
     :param release: the EMR release that the fixtures' clusters have; None for one with the installed Spark.
     :param docker: what the containers of the docker backend are.
@@ -84,6 +86,7 @@ class Settings:
     start_timeout: float = DEFAULT_START_TIMEOUT
     buckets: tuple[BucketSetting, ...] = field(default=())
     warm: bool = False
+    spare_idle: float = DEFAULT_SPARE_IDLE
     repositories: tuple[str, ...] = field(default=())
     release: str | None = None
     docker: DockerSettings = field(default=DockerSettings())
@@ -141,8 +144,22 @@ def add_options(parser: pytest.Parser) -> None:
         "--isolated-emr-warm",
         default=None,
         metavar="WHEN",
-        help="Whether a process goes on after the last test, for a minute, to make what lets later runs start faster: "
+        help="Whether processes go on after the last test, to make what lets later runs start faster, a spare among it: "
         "auto (default: not where the environment variable CI is set), always, never.",
+    )
+    group.addoption(
+        "--no-isolated-emr-warm",
+        action="store_const",
+        const="never",
+        dest="isolated_emr_warm",
+        help="The same as --isolated-emr-warm=never.",
+    )
+    group.addoption(
+        "--isolated-emr-spare-idle",
+        default=None,
+        metavar="SECONDS",
+        help="How long a spare, started ahead for the next run, waits for it before it ends. "
+        f"Default: {DEFAULT_SPARE_IDLE:.0f}.",
     )
     group.addoption(
         "--isolated-emr-release",
@@ -185,6 +202,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("isolated_emr_retention", "The same as --isolated-emr-retention.", default="")
     parser.addini("isolated_emr_spark_ui", "The same as --isolated-emr-spark-ui.", type="bool", default=False)
     parser.addini("isolated_emr_warm", "The same as --isolated-emr-warm.", default="")
+    parser.addini("isolated_emr_spare_idle", "The same as --isolated-emr-spare-idle.", default="")
     parser.addini("isolated_emr_start_timeout", "The same as --isolated-emr-start-timeout.", default="")
     parser.addini(
         "isolated_emr_buckets",
@@ -225,6 +243,7 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         start_timeout=_seconds(config, "start_timeout", DEFAULT_START_TIMEOUT),
         buckets=_buckets(config),
         warm=_warm(config, environ),
+        spare_idle=_seconds(config, "spare_idle", DEFAULT_SPARE_IDLE),
         repositories=tuple(ini(config, "isolated_emr_repositories")),
         release=_release(config),
         docker=_docker(config),
@@ -298,10 +317,15 @@ def _seconds(config: pytest.Config, name: str, default: float) -> float:
 
 
 def _warm(config: pytest.Config, environ: Mapping[str, str]) -> bool:
+    from pytest_isolated_emr.lifecycle.run_id import RUN_ID_VARIABLE
+    from pytest_isolated_emr.session import SESSION_VARIABLE
+
     chosen = choice(config, "warm", WARM)
     # A CI job's machine is thrown away, or wants to be left idle: https://docs.github.com/actions/reference/variables
     in_ci = environ.get("CI", "").lower() not in ("", "0", "false")
-    return chosen == "always" or (chosen == "auto" and not in_ci)
+    # What a session inside of another one leaves would go with that, or be in its way.
+    is_inner = RUN_ID_VARIABLE in environ or SESSION_VARIABLE in environ
+    return chosen == "always" or (chosen == "auto" and not in_ci and not is_inner)
 
 
 def _region(config: pytest.Config, environ: Mapping[str, str]) -> str:

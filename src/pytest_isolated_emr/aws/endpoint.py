@@ -1,8 +1,8 @@
 """The endpoint's process: moto behind the key check, on sockets that the keeper bound.
 
 ``python -m pytest_isolated_emr.aws.endpoint --fds N …``, with one line of JSON on standard input that says whose
-it is and which buckets to make. It prints one line when it serves, and ends when its standard input does:
-then the keeper is gone, and nobody else would end it.
+it is and which buckets to make; each further line has more buckets. It prints one line when it serves, and one for each
+of those lines. It ends when its standard input does: then the keeper is gone, and nobody else would end it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -59,12 +59,15 @@ class EndpointSettings:
         credentials = SessionCredentials(
             message["access_key_id"], message["secret_access_key"], message["region"]
         )
-        buckets = [
-            Bucket(bucket["name"], Path(bucket["directory"]) if bucket.get("directory") else None)
-            for bucket in message.get("buckets", ())
-        ]
         directory = message.get("session_directory")
-        return cls(credentials, tuple(buckets), Path(directory) if directory else None)
+        return cls(credentials, _buckets_of(message), Path(directory) if directory else None)
+
+
+def _buckets_of(message: dict[str, Any]) -> tuple[Bucket, ...]:
+    return tuple(
+        Bucket(bucket["name"], Path(bucket["directory"]) if bucket.get("directory") else None)
+        for bucket in message.get("buckets", ())
+    )
 
 
 def main() -> int:
@@ -80,9 +83,9 @@ def main() -> int:
     line = sys.stdin.buffer.readline()
     if not line:
         return 0
-    threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
         settings = EndpointSettings.from_json(line.decode())
+        threading.Thread(target=_obey, args=(settings.credentials.region, say), daemon=True).start()
         _choose_moto_settings(os.environ)
         first, *others = _make_servers(fds, settings)
     except Exception as error:  # noqa: BLE001 - whatever it is, the keeper has to hear of it
@@ -96,30 +99,41 @@ def main() -> int:
     return 0
 
 
-def _take_stdout() -> Any:
-    """Keep the real standard output for our one line; what moto prints goes to standard error.
+def _take_stdout() -> Callable[[dict[str, object]], None]:
+    """Keep the real standard output for our own lines; what moto prints goes to standard error.
 
-    The keeper reads one line and no more, so that a chatty library would fill the pipe and then wait for
-    ever.
+    The keeper reads those lines and no more, so that a chatty library would fill the pipe and then wait for ever.
     """
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
     def say(message: dict[str, object]) -> None:
         print(json.dumps(message), file=channel, flush=True)
-        channel.close()
 
     return say
 
 
-def _end_with_stdin() -> None:
+def _obey(region: str, say: Callable[[dict[str, object]], None]) -> None:
+    """Make the buckets that the keeper names, and end this process with standard input."""
     # Unbuffered, because the interpreter may not end cleanly while another thread holds a buffered reader's
     # lock.
+    received = b""
     try:
-        while os.read(0, 4096):
-            pass
+        while chunk := os.read(0, 65536):
+            *lines, received = (received + chunk).split(b"\n")
+            for line in lines:
+                say(_answer(line, region))
     finally:
         os._exit(0)
+
+
+def _answer(line: bytes, region: str) -> dict[str, object]:
+    try:
+        _make_buckets(_buckets_of(json.loads(line)), region)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the keeper has to hear of it
+        traceback.print_exc()
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {"ready": True}
 
 
 def _choose_moto_settings(environ: Any) -> None:
@@ -163,7 +177,7 @@ def _make_servers(fds: Sequence[int], settings: EndpointSettings) -> list[Any]:
     managed_policies.install()
     object_bodies.install()
     joined_parts.install()
-    _make_buckets(settings)
+    _make_buckets(settings.buckets, settings.credentials.region)
     dispatcher = Dispatcher(
         partial(app_for_service, install_emr=partial(_install_emr, settings.session_directory))
     )
@@ -181,11 +195,11 @@ def _install_emr(session_directory: Path | None) -> None:
         install(session_directory)
 
 
-def _make_buckets(settings: EndpointSettings) -> None:
+def _make_buckets(buckets: Sequence[Bucket], region: str) -> None:
     from .buckets import make_bucket
 
-    for bucket in settings.buckets:
-        make_bucket(bucket.name, settings.credentials.region, bucket.directory)
+    for bucket in buckets:
+        make_bucket(bucket.name, region, bucket.directory)
 
 
 if __name__ == "__main__":

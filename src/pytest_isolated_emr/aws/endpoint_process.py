@@ -96,7 +96,7 @@ class EndpointProcess:
         }
         assert self._child.process.stdin is not None
         self._child.process.stdin.write(json.dumps(opening).encode() + b"\n")
-        self._ready = asyncio.create_task(self._wait_until_ready(self._child))
+        self._ready = asyncio.create_task(self._read_answer(self._child))
 
     async def ready(self) -> None:
         """Wait until requests are answered.
@@ -108,6 +108,28 @@ class EndpointProcess:
         await asyncio.shield(self._ready)
         if self._child.process.returncode is not None:
             raise self._died("The private AWS endpoint has ended.")
+
+    async def answers(self) -> bool:
+        """Tell whether it answers now; one that is stopped does not."""
+        host, port = self.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        try:
+            # Without a key it is refused at once.
+            writer.write(f"HEAD / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            return (await reader.readline()).startswith(b"HTTP/")
+        finally:
+            writer.close()
+
+    async def make_buckets(self, buckets: Sequence[dict[str, Any]]) -> None:
+        """Make more buckets.
+
+        :param buckets: ``name`` and ``directory`` of each.
+        :raises EndpointDied: it could not.
+        """
+        assert self._child is not None
+        assert self._child.process.stdin is not None
+        self._child.process.stdin.write(json.dumps({"buckets": list(buckets)}).encode() + b"\n")
+        await self._read_answer(self._child)
 
     async def end(self) -> list[str]:
         """End it and free its port.
@@ -123,7 +145,7 @@ class EndpointProcess:
         for listener in self._listeners:
             listener.close()
 
-    async def _wait_until_ready(self, child: Child) -> None:
+    async def _read_answer(self, child: Child) -> None:
         assert child.process.stdout is not None
         line = await child.process.stdout.readline()
         answer = json.loads(line) if line else {"error": "it ended without a word"}

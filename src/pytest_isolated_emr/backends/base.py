@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
-from pytest_isolated_emr.lifecycle.journal import Journal
+if TYPE_CHECKING:
+    from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
+    from pytest_isolated_emr.lifecycle.journal import Journal
 
 #: So long an answer may take where the client wants to know what is being waited for, in seconds.
 PATIENCE = 5.0
@@ -229,6 +230,29 @@ class CommandBackend(Backend, Protocol):
 
     async def end_cluster(self, cluster: str) -> list[str]:
         """End all that a cluster's commands started, and return what could not be ended."""
+
+
+@runtime_checkable
+class SpareBackend(CommandBackend, Protocol):
+    """A backend whose Spark can be started before the session that will use it is there."""
+
+    async def warm_up(self, worker: str, log: Path) -> None:
+        """Wait until a worker's Spark answers, and do with it what test runs do first; nothing of that stays.
+
+        :param worker: whose.
+        :param log: takes what is printed meanwhile.
+        :raises IsolatedEmrError: it does not work.
+        """
+
+    async def answers(self, worker: str) -> bool:
+        """Tell whether a worker's Spark answers now; one that is stopped does not."""
+
+    async def hand_over(self, worker: str, request: SparkRequest) -> None:
+        """Take a worker's Spark, started ahead, for what a client asks for.
+
+        :param worker: whose.
+        :param request: fits the one that it was started with; its environment is the whole one.
+        """
 
 
 class SessionAws(Protocol):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from pytest_isolated_emr import errors
+from pytest_isolated_emr.aws.environment import without_profiles
 from pytest_isolated_emr.backends.base import BackendContext, ClusterRequest, CommandRequest, SparkRequest
 from pytest_isolated_emr.backends.local_commands import LocalCommands
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
@@ -17,6 +19,8 @@ from pytest_isolated_emr.spark import launch, properties
 
 # How often to look whether the JVM has written where it listens; nothing announces it.
 _POLL_SECONDS = 0.01
+
+_CONNECTION_FILE = "gateway"
 
 
 class _Jvm:
@@ -28,6 +32,8 @@ class _Jvm:
         self.request = request
         self.child: Child | None = None
         self.gateway: asyncio.Task[dict[str, Any]] | None = None
+        #: What its environment has to become, if it was started without all of it.
+        self.environ: dict[str, str] | None = None
 
     @property
     def returncode(self) -> int | None:
@@ -85,7 +91,8 @@ class LocalBackend:
                 checked="what the session started",
                 cure="Report this: the plugin asks for a start before it asks for the gateway.",
             )
-        return await asyncio.shield(jvm.gateway)
+        where = await asyncio.shield(jvm.gateway)
+        return where if jvm.environ is None else {**where, "environ": jvm.environ}
 
     async def spark_status(self, worker: str) -> dict[str, Any]:
         """Tell whether the worker's JVM runs, or how it ended, and where its log is."""
@@ -108,6 +115,52 @@ class LocalBackend:
         if jvm.gateway is not None:
             jvm.gateway.cancel()
         return [] if jvm.child is None else await jvm.child.end()
+
+    async def warm_up(self, worker: str, log: Path) -> None:
+        """Wait until a worker's JVM listens, and run a job in it."""
+        jvm = self._jvms[worker]
+        where = await self.spark_gateway(worker)
+        environ = {
+            **without_profiles(self._environ(jvm)),
+            "PYSPARK_GATEWAY_PORT": str(where["port"]),
+            "PYSPARK_GATEWAY_SECRET": where["secret"],
+        }
+        job = await children.start(
+            "warm-up",
+            [sys.executable, "-m", "pytest_isolated_emr.spark.warm_up", str(jvm.directory / "tmp")],
+            journal=self._journal,
+            environ=environ,
+            cwd=jvm.directory / "tmp",
+            log=log,
+        )
+        try:
+            returncode = await asyncio.wait_for(job.wait(), jvm.request.timeout)
+        except asyncio.TimeoutError:
+            await job.end()
+            raise self._not_started(jvm, f"did not do a first job within {jvm.request.timeout:g} s") from None
+        if returncode != 0:
+            how = children.describe_exit(returncode)
+            raise errors.SparkNotStarted(
+                f"A first job in the Spark JVM ended with {how}.",
+                checked=f"its process; its log {log} ends with:\n{children.tail(log)}",
+                cure="Tests run without a spare, only later. Mend what the log names (`isolated-emr doctor`).",
+            )
+
+    async def answers(self, worker: str) -> bool:
+        """Tell whether the worker's JVM answers to its secret."""
+        where = await self.spark_gateway(worker)
+        reader, writer = await asyncio.open_connection("127.0.0.1", where["port"])
+        try:
+            writer.write(f"A\n{where['secret']}\ne\n".encode())
+            return (await reader.readline()).startswith(b"!y")
+        finally:
+            writer.close()
+
+    async def hand_over(self, worker: str, request: SparkRequest) -> None:
+        """Take the worker's JVM, which has been started without all of the environment."""
+        jvm = self._jvms[worker]
+        jvm.request = request
+        jvm.environ = self._environ(jvm)
 
     async def begin_cluster(self, request: ClusterRequest) -> ClusterSpark:
         """Return the cluster's Spark: it is the session's."""
@@ -145,17 +198,9 @@ class LocalBackend:
 
     async def _launch(self, jvm: _Jvm) -> dict[str, Any]:
         request = jvm.request
-        connection_file = jvm.directory / "gateway"
+        connection_file = jvm.directory / _CONNECTION_FILE
         properties.write(jvm.directory / "conf" / "spark-defaults.conf", request.properties)
-        environ = request.environ | self._variables | launch.script_variables(request.spark_home)
-        environ |= {
-            "SPARK_CONF_DIR": str(jvm.directory / "conf"),
-            "SPARK_LOCAL_DIRS": str(jvm.directory / "local"),
-            "TMPDIR": str(jvm.directory / "tmp"),
-            # By these the JVM tells PySpark where it listens, and with what secret.
-            "_PYSPARK_DRIVER_CONN_INFO_PATH": str(connection_file),
-            "SPARK_CONNECT_MODE": "0",
-        }
+        environ = self._environ(jvm)
         printed = await self._ask_launcher(jvm, environ)
         command = launch.jvm_command(printed, jvm.directory / "conf")
         jvm.child = await children.start(
@@ -169,6 +214,21 @@ class LocalBackend:
         port, secret = launch.read_connection_file(connection_file)
         connection_file.unlink()
         return {"port": port, "secret": secret, "log": str(jvm.log), "directory": str(jvm.directory)}
+
+    def _environ(self, jvm: _Jvm) -> dict[str, str]:
+        """Return the environment of a JVM: that of its client, with what is the JVM's own."""
+        request = jvm.request
+        return {
+            **request.environ,
+            **self._variables,
+            **launch.script_variables(request.spark_home),
+            "SPARK_CONF_DIR": str(jvm.directory / "conf"),
+            "SPARK_LOCAL_DIRS": str(jvm.directory / "local"),
+            "TMPDIR": str(jvm.directory / "tmp"),
+            # By these the JVM tells PySpark where it listens, and with what secret.
+            "_PYSPARK_DRIVER_CONN_INFO_PATH": str(jvm.directory / _CONNECTION_FILE),
+            "SPARK_CONNECT_MODE": "0",
+        }
 
     async def _ask_launcher(self, jvm: _Jvm, environ: dict[str, str]) -> bytes:
         """Return what Spark's launcher prints: the JVM's command."""

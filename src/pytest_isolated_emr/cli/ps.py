@@ -20,7 +20,7 @@ from pytest_isolated_emr.lifecycle.state_root import StateRoot
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def ps(as_json: bool) -> None:
-    """List the live sessions of this machine."""
+    """List the live sessions of this machine, and the spares that wait for one."""
     sessions = _live_sessions()
     if as_json:
         click.echo(json.dumps(sessions, indent=1))
@@ -29,10 +29,11 @@ def ps(as_json: bool) -> None:
         click.echo("no live session")
         return
     run_id = Column("run id", no_wrap=True, min_width=RUN_ID_WIDTH)
-    table = Table(run_id, "backend", "keeper", "age", "memory", "directory", "command")
+    table = Table(run_id, "state", "backend", "keeper", "age", "memory", "directory", "command")
     for session in sessions:
         table.add_row(
             session["run_id"],
+            session["state"],
             session["backend"],
             str(session["keeper_pid"]),
             f"{session['age_seconds']} s",
@@ -67,6 +68,7 @@ def _describe(metadata: SessionMetadata) -> dict[str, Any]:
     age = datetime.now(timezone.utc) - datetime.fromisoformat(metadata.started)
     return {
         "run_id": metadata.run_id,
+        "state": metadata.state,
         "backend": metadata.backend,
         "keeper_pid": metadata.keeper.pid,
         "age_seconds": int(age.total_seconds()),

@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from pytest_isolated_emr.backends import removers
 from pytest_isolated_emr.cli.sweep_scratch import Scratch, sweep_scratch
+from pytest_isolated_emr.cli.sweep_spares import sweep_spares
 from pytest_isolated_emr.lifecycle.run_id import RUN_ID_WIDTH
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.lifecycle.sweep import Report
@@ -22,6 +23,7 @@ from pytest_isolated_emr.lifecycle.sweep import sweep as sweep_root
 @click.option(
     "--delete", is_flag=True, help="Remove it. Without this the command only says what it would remove."
 )
+@click.option("--spares", is_flag=True, help="Instead: the spares that wait for a next run.")
 @click.option("--kept", is_flag=True, help="Include what was kept of failed tests.")
 @click.option(
     "--scratch",
@@ -31,12 +33,21 @@ from pytest_isolated_emr.lifecycle.sweep import sweep as sweep_root
 @click.option("--region", default=None, help="Where their clusters are. Default: as for pytest.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def sweep(
-    delete: bool, kept: bool, scratch: tuple[str, str] | None, region: str | None, as_json: bool
+    delete: bool,
+    spares: bool,
+    kept: bool,
+    scratch: tuple[str, str] | None,
+    region: str | None,
+    as_json: bool,
 ) -> None:
     """Remove what dead sessions of yours left on this machine. Live sessions are never touched.
 
     Exits with 1 if something could not be removed.
     """
+    if spares:
+        if kept or scratch is not None:
+            raise click.UsageError("--spares goes with --delete and --json alone")
+        sys.exit(0 if sweep_spares(delete=delete, as_json=as_json) else 1)
     if scratch is not None:
         if kept:
             raise click.UsageError("--kept is of this machine, and --scratch is not")

@@ -1,4 +1,7 @@
-"""The keeper's process: ``python -m pytest_isolated_emr.keeper FD``, started by :class:`.client.KeeperClient`."""
+"""The keeper's process: ``python -m pytest_isolated_emr.keeper FD``, started by :class:`.client.KeeperClient`.
+
+``python -m pytest_isolated_emr.keeper ahead`` is a spare, started by :mod:`.start_ahead`, with its order on standard input.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,34 @@ import socket
 import sys
 
 from pytest_isolated_emr.keeper.keeper import Keeper
+from pytest_isolated_emr.keeper.spare_order import SpareOrder
+from pytest_isolated_emr.keeper.start_ahead import AHEAD, start_ahead
 from pytest_isolated_emr.lifecycle.processes import become_subreaper
 
 
 def main() -> None:
-    """Serve the client at the other end of the socket whose descriptor the command line names, to its end."""
-    lifeline = socket.socket(fileno=int(sys.argv[1]))
-    lifeline.set_inheritable(False)
+    """Serve one session to its end: that of the client at the other end of the socket whose descriptor the command line
+    names, or of whoever claims this spare."""
     # Whoever wants the session to end ends pytest; a stray signal to a whole group must not stop the cleaning.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Not SIG_IGN, which what the keeper starts would inherit: no step could be cancelled.
         signal.signal(number, lambda _number, _frame: None)
     become_subreaper()
-    asyncio.run(_serve(lifeline))
+    asyncio.run(_serve(sys.argv[1]))
 
 
-async def _serve(lifeline: socket.socket) -> None:
-    await Keeper(lifeline).run()
+async def _serve(what: str) -> None:
+    keeper = Keeper()
+    if what == AHEAD:
+        order = SpareOrder.from_json(sys.stdin.buffer.read())
+        await keeper.run_ahead(order)
+    else:
+        lifeline = socket.socket(fileno=int(what))
+        lifeline.set_inheritable(False)
+        await keeper.run(lifeline)
+    following = keeper.next_spare()
+    if following is not None:
+        start_ahead(*following)
     sys.stdout.flush()
     sys.stderr.flush()
     # A sweep of others may wait for AWS, in a thread, and pytest for this process. It can be cut off at any moment, and

@@ -12,15 +12,18 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.keeper import messages
 from pytest_isolated_emr.keeper.messages import Message
-from pytest_isolated_emr.lifecycle.processes import RUN_ID_VARIABLE
+from pytest_isolated_emr.lifecycle.run_id import RUN_ID_VARIABLE
 
 _LOG_TAIL = 2000
+# A spare answers within milliseconds, and takes half a second to find out that it cannot serve.
+_CLAIM_SECONDS = 1.0
 
 
 class KeeperClient:
@@ -38,6 +41,7 @@ class KeeperClient:
         self._log: Path | None = None
         self._early_output: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_owner = False
         os.register_at_fork(after_in_child=self._forget)
 
     @classmethod
@@ -70,6 +74,59 @@ class KeeperClient:
         return client
 
     @classmethod
+    def claim(
+        cls, session_directory: Path, key: str, opening: Mapping[str, Any]
+    ) -> tuple[KeeperClient, Message] | None:
+        """Make a spare the session of this process; None if it cannot be had, and is nobody's to wait for.
+
+        :param session_directory: the spare's.
+        :param key: what it has to be.
+        :param opening: the same as for :meth:`open`.
+        :raises IsolatedEmrError: it was there for us, and could not become the session.
+        """
+        try:
+            connection = messages.connect(session_directory)
+        except OSError:
+            return None
+        # It may be stopped, or hang; then a keeper of our own is there sooner.
+        connection.settimeout(_CLAIM_SECONDS)
+        client = cls(connection)
+        try:
+            is_claimed = client.request("claim", key=key)["is_claimed"]
+        except errors.KeeperNotStarted:
+            is_claimed = False
+        if not is_claimed:
+            client.close()
+            return None
+        # From now on it takes the time that it takes: there may be large buckets to fill.
+        connection.settimeout(None)
+        try:
+            session = client._first("open", opening)
+        except errors.KeeperNotStarted:
+            # It died at this moment.
+            return None
+        client._is_owner = True
+        return client, session
+
+    @classmethod
+    def end_spare(cls, session_directory: Path) -> bool:
+        """Have a spare end; tell whether it was one still.
+
+        :param session_directory: the spare's.
+        :raises IsolatedEmrError: nobody answers there.
+        """
+        try:
+            connection = messages.connect(session_directory)
+        except OSError as error:
+            raise _unanswered(session_directory, error) from error
+        connection.settimeout(_CLAIM_SECONDS)
+        client = cls(connection)
+        try:
+            return bool(client.request("end_spare")["is_ended"])
+        finally:
+            client.close()
+
+    @classmethod
     def attach(cls, session_directory: Path, worker: str) -> tuple[KeeperClient, Message]:
         """Connect to the keeper of a session that another process owns.
 
@@ -80,11 +137,7 @@ class KeeperClient:
         try:
             connection = messages.connect(session_directory)
         except OSError as error:
-            raise errors.KeeperDied(
-                "The session's keeper does not answer.",
-                checked=f"{session_directory / messages.SOCKET_NAME}: {error}",
-                cure="Run again; if it recurs, look at `isolated-emr ps` and the keeper's log.",
-            ) from error
+            raise _unanswered(session_directory, error) from error
         client = cls(connection)
         return client, client._first("attach", {"worker": worker})
 
@@ -118,9 +171,11 @@ class KeeperClient:
         return reply
 
     def close(self) -> None:
-        """Let go of the lifeline and, where this process started the keeper, wait until it has ended."""
+        """Let go of the lifeline and, where this process owns the session, wait until its keeper has ended."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            if self._is_owner:
+                _wait_for_end(connection)
             connection.close()
         if self._process is not None:
             self._process.wait()
@@ -192,3 +247,19 @@ class KeeperClient:
             self._early_output.seek(0)
             text = self._early_output.read().decode(errors="replace")
         return text.strip()[-_LOG_TAIL:]
+
+
+def _unanswered(session_directory: Path, error: OSError) -> errors.KeeperDied:
+    return errors.KeeperDied(
+        "The session's keeper does not answer.",
+        checked=f"{session_directory / messages.SOCKET_NAME}: {error}",
+        cure="Run again; if it recurs, look at `isolated-emr ps` and the keeper's log.",
+    )
+
+
+def _wait_for_end(connection: socket.socket) -> None:
+    """Let go of a lifeline, and wait until the keeper, which is no child of this process, has nothing left to do."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass

@@ -12,7 +12,7 @@ import struct
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 Message = dict[str, Any]
 
@@ -77,7 +77,14 @@ def _at_short_path(directory: Path, act: Any) -> None:
         os.close(descriptor)
 
 
-def peer(connection: socket.socket) -> tuple[int, int] | None:
+class Peerable(Protocol):
+    """A socket, or what asyncio shows of one."""
+
+    def getsockopt(self, level: int, optname: int, buflen: int, /) -> bytes:
+        """Return an option's value."""
+
+
+def peer(connection: Peerable) -> tuple[int, int] | None:
     """Return the pid and the uid of the process at the other end, where the system tells."""
     if sys.platform != "linux":
         return None

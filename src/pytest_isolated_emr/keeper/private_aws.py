@@ -85,6 +85,20 @@ class PrivateAws:
         assert self._endpoint is not None
         await self._endpoint.ready()
 
+    async def answers(self) -> bool:
+        """Tell whether the endpoint answers now."""
+        assert self._endpoint is not None
+        return await self._endpoint.answers()
+
+    async def make_buckets(self, buckets: list[dict[str, Any]]) -> None:
+        """Make more buckets than those that it was opened with.
+
+        :param buckets: ``name`` and ``directory`` of each.
+        """
+        assert self._endpoint is not None
+        if buckets:
+            await self._endpoint.make_buckets(buckets)
+
     async def answer(self, request: Message, _worker: str) -> Message | None:
         """Answer what the owner tells about its clusters' Spark; None if it is something else."""
         if request["op"] != "offer_spark":

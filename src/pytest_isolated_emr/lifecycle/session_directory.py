@@ -38,6 +38,9 @@ METADATA_NAME = "session.json"
 #: What survives the session for a look: scratch and logs of failed tests.
 KEPT_NAME = "kept"
 
+#: What a session is before it has an owner.
+WARMING, SPARE = "warming", "spare"
+
 #: What a directory is called until it is locked.
 NEW_PREFIX = ".new-"
 
@@ -63,6 +66,7 @@ class SessionMetadata:
     :param command: the command line of the client.
     :param backend: where Spark runs.
     :param versions: versions of parts, by their name.
+    :param state: ``session``; :data:`SPARE` where it waits for an owner, :data:`WARMING` where it gets ready for that.
     """
 
     run_id: str
@@ -75,6 +79,12 @@ class SessionMetadata:
     command: list[str]
     backend: str
     versions: dict[str, str]
+    state: str = "session"
+
+    @property
+    def is_spare(self) -> bool:
+        """Whether it has no owner yet."""
+        return self.state in (WARMING, SPARE)
 
     @classmethod
     def of_this_process(
@@ -86,6 +96,7 @@ class SessionMetadata:
         command: list[str],
         backend: str,
         versions: dict[str, str],
+        state: str = "session",
     ) -> SessionMetadata:
         """Return the metadata of a session whose keeper is this process.
 
@@ -95,10 +106,21 @@ class SessionMetadata:
         :param command: the command line of the client.
         :param backend: where Spark runs.
         :param versions: versions of parts, by their name.
+        :param state: what it is now.
         """
         keeper = ProcessIdentity.of(os.getpid())
         return cls(
-            run_id, this_host(), boot_id(), os.geteuid(), keeper, started, cwd, command, backend, versions
+            run_id,
+            this_host(),
+            boot_id(),
+            os.geteuid(),
+            keeper,
+            started,
+            cwd,
+            command,
+            backend,
+            versions,
+            state,
         )
 
 
@@ -298,6 +320,7 @@ def _metadata(fields: dict[str, Any]) -> SessionMetadata:
         command=[_text(word) for word in fields["command"]],
         backend=_text(fields["backend"]),
         versions={_text(name): _text(version) for name, version in fields["versions"].items()},
+        state=_text(fields.get("state", "session")),
     )
 
 

@@ -65,6 +65,11 @@ class StateRoot:
         return self.path / "class-data"
 
     @property
+    def spares(self) -> Path:
+        """The directory of the places where spares are found."""
+        return self.path / "spares"
+
+    @property
     def container_java(self) -> Path:
         """The directory of the program that stands for a Java in containers."""
         return self.path / "container-java"

@@ -11,7 +11,6 @@ PySpark is patched at four places while the session lasts, each the one through 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import threading
 import weakref
@@ -24,7 +23,8 @@ import pytest
 
 from pytest_isolated_emr.backends.base import VisibleFiles
 from pytest_isolated_emr.keeper.client import KeeperClient
-from pytest_isolated_emr.spark import properties, user_settings
+from pytest_isolated_emr.spark import properties, quick_imports, user_settings
+from pytest_isolated_emr.spark.environment import encoded
 from pytest_isolated_emr.spark.isolation import SessionIsolation
 from pytest_isolated_emr.spark.submit_arguments import submit_settings
 
@@ -86,6 +86,7 @@ class SparkRuntime:
             ensure(instance, gateway, conf)
 
         self._patches.setattr(context.SparkContext, "_ensure_initialized", classmethod(ensure_initialized))
+        quick_imports.install(self._patches)
 
     def uninstall(self) -> None:
         """Let go of Spark and leave PySpark as it was."""
@@ -203,13 +204,16 @@ class SparkRuntime:
         wanted = properties.jvm_start_options(_settings_of(conf))
         if self._options is None or not wanted.items() <= self._options.items():
             self.start(wanted)
-        _import_ahead()
         where = self._client.request("spark_gateway")
         # Only for this moment: a process that a test starts must not come here.
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PYSPARK_GATEWAY_PORT", str(where["port"]))
             patch.setenv("PYSPARK_GATEWAY_SECRET", where["secret"])
-            return self._launch(conf)
+            gateway = self._launch(conf)
+        if "environ" in where:
+            # It was started ahead, with no more than a JVM needs at its start.
+            gateway.jvm.isolatedemr.StartedAhead.replaceEnvironment(encoded(where["environ"]))
+        return gateway
 
     def _before_context(self, conf: Any) -> None:
         if self._options is None or _context_module().SparkContext._gateway is None:
@@ -299,11 +303,3 @@ def _settings_of(conf: Any) -> Properties:
 def submitted_settings() -> Properties:
     """Return the settings of ``PYSPARK_SUBMIT_ARGS``."""
     return submit_settings(os.environ.get("PYSPARK_SUBMIT_ARGS", ""))
-
-
-def _import_ahead() -> None:
-    """Import what PySpark 4 imports in its first call to the JVM, pandas among it: a second, while the JVM comes up."""
-    if importlib.util.find_spec("pyspark.core") is not None:
-        # What is wrong with it, that first call says.
-        with suppress(ImportError, Warning):
-            importlib.import_module("pyspark.testing.utils")

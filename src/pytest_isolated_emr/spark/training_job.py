@@ -13,12 +13,12 @@ from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as F
 
 
-def train(directory: Path) -> None:
+def use(spark: SparkSession, directory: Path) -> None:
     """Use what most suites use.
 
+    :param spark: a session.
     :param directory: for files, which stay there.
     """
-    spark = SparkSession.builder.getOrCreate().newSession()
     left = spark.createDataFrame([(1, "a", 1.5), (2, "b", None)], ["id", "name", "value"])
     right = spark.range(10).selectExpr("id", "id % 3 AS part", "cast(id AS timestamp) AS at")
     joined = left.join(right, "id", "left").groupBy("part").agg(F.count("*"), F.sum("value"), F.max("at"))
@@ -32,8 +32,9 @@ def train(directory: Path) -> None:
         spark.read.format(kind).load(path).where("part = 1").count()
     right.write.saveAsTable("trained")
     spark.sql("DROP TABLE trained")
-    spark.stop()
 
 
 if __name__ == "__main__":
-    train(Path(sys.argv[1]))
+    session = SparkSession.builder.getOrCreate().newSession()
+    use(session, Path(sys.argv[1]))
+    session.stop()

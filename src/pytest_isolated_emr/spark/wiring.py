@@ -9,12 +9,16 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pytest
+
 from pytest_isolated_emr.backend_options import image_of
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.errors import JavaNotFound, JavaTooOld
+from pytest_isolated_emr.given_settings import option
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.session import Session
 from pytest_isolated_emr.settings import Settings
+from pytest_isolated_emr.spare_key import spare_key
 from pytest_isolated_emr.spark import connect, jars, packages, properties
 from pytest_isolated_emr.spark.class_data import ClassData
 from pytest_isolated_emr.spark.environment import user_conf_directory
@@ -57,6 +61,18 @@ class SparkWiring:
             return container_java(
                 image, root.container_java / hashlib.sha256(image.encode()).hexdigest()[:16]
             )
+
+    def key_of_spare(self, config: pytest.Config) -> str:
+        """Return by what the run finds a spare, and leaves one; empty for none.
+
+        :param config: pytest's.
+        """
+        if not self._settings.warm or (self._settings.backend == "docker" and option(config, "basetemp")):
+            # A container would see the directory as it was before pytest cleared it.
+            return ""
+        return spare_key(
+            config, self._settings, self._environ, installation=self.installation, java=self.java
+        )
 
     def fetch_jars(self, progress: Callable[[str], None]) -> jars.JarSet:
         """Return the jars that make Spark speak S3, fetched if they are not in the cache.

@@ -43,6 +43,9 @@ SHARED_SPARK_CLASS = "isolatedemr.SharedSpark"
 #: The class that keeps for it the settings of the context.
 CONTEXT_SETTINGS_CLASS = "isolatedemr.ContextSettings"
 
+#: The class by which a JVM that was started before its session becomes that session's.
+STARTED_AHEAD_CLASS = "isolatedemr.StartedAhead"
+
 #: By the SDK's major version: the class, and the file by which the SDK finds it.
 _BY_SDK = {
     1: ("RedirectHandler", "com/amazonaws/global/handlers/request.handler2s"),
@@ -77,6 +80,7 @@ def build_redirect(
             "SharedSpark",
             "ContextSettings",
             "PreloadedMain",
+            "StartedAhead",
         )
     ]
     try:

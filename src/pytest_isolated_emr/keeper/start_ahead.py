@@ -1,0 +1,75 @@
+"""Starting a spare: another keeper, which outlives the one that starts it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from pytest_isolated_emr.keeper.spare import LEAST_MEMORY
+from pytest_isolated_emr.keeper.spare_order import SpareOrder
+from pytest_isolated_emr.lifecycle.spare_slot import SpareSlot
+from pytest_isolated_emr.lifecycle.state_root import HOME_VARIABLE, StateRoot
+from pytest_isolated_emr.spark.environment import holds_secret, is_of_jvm
+
+#: In place of a descriptor, in the command line of a keeper that is a spare.
+AHEAD = "ahead"
+
+# What the keeper, the endpoint and each JVM take, in bytes.
+_BYTES, _BYTES_OF_SPARK = 256 << 20, 768 << 20
+# What failed is not tried again after every run.
+_SECONDS_UNTIL_NEXT_TRY = 3600.0
+
+_REFUSED = "no spare keeps a secret"
+
+
+def start_ahead(order: SpareOrder, root: StateRoot) -> None:
+    """Start a spare, unless there is one, memory is short, or it failed within the last hour.
+
+    :param order: what it is to be.
+    :param root: the state root.
+    :raises OSError: it cannot be started.
+    """
+    needed = _BYTES + _BYTES_OF_SPARK * len(order.sparks)
+    slot = SpareSlot(root, order.key)
+    if psutil.virtual_memory().available < needed + LEAST_MEMORY or _has_failed(slot.log):
+        return
+    secrets = order.secrets()
+    root.spares.mkdir(mode=0o700, exist_ok=True)
+    with slot.log.open("wb") as log:
+        if secrets:
+            log.write(f"{_REFUSED}: {', '.join(secrets)}\n".encode())
+            return
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest_isolated_emr.keeper", AHEAD],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+            env={
+                **{
+                    name: value
+                    for name, value in os.environ.items()
+                    if is_of_jvm(name) and not holds_secret(name, value)
+                },
+                HOME_VARIABLE: str(root.path),
+            },
+        )
+    assert process.stdin is not None
+    with process.stdin as stdin:
+        stdin.write(order.to_json())
+
+
+def _has_failed(log: Path) -> bool:
+    """Tell whether it failed, and not long ago. One that was ended before it was ready has said nothing."""
+    try:
+        age = time.time() - log.stat().st_mtime
+        text = log.read_text(errors="replace")
+    except FileNotFoundError:
+        return False
+    return age < _SECONDS_UNTIL_NEXT_TRY and bool(text) and not text.startswith(_REFUSED)
