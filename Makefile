@@ -6,6 +6,9 @@ VENV35 := .venv-spark35
 CLIENTS := .venv-clients
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+# `make bench PART=suites ROUNDS=3` measures a part of it anew: suites, s3, steps, fixture, idle, memory, counts, settings.
+ROUNDS ?= 7
+PART ?=
 # Tests mostly wait for processes that they start; they differ much in how long they take.
 TEST_ARGS := -n 2 --dist worksteal
 
@@ -53,7 +56,7 @@ test-by-spare: $(VENV)/.ready $(VENV35)/.ready
 
 bench: $(VENV)/.ready
 	@scripts/ensure-java
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --rounds $(ROUNDS) $(addprefix --part ,$(PART))
 
 bench-docker: $(VENV)/.ready
 	@scripts/ensure-java

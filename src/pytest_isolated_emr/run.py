@@ -6,6 +6,7 @@ xdist worker, which joins it.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -90,6 +91,10 @@ class IsolatedRun:
             interception.activate(session.endpoint_url, session.credentials)
         run._spark.runtime.install()
         config.pluginmanager.register(run, _PLUGIN)
+        if cls._active == 1:
+            # What is imported by now stays to the end, when the collector would look at all of it three times: a tenth of a
+            # second of every run. Nothing of the suite's is among it yet.
+            gc.freeze()
 
     #: How many runs there are in this process: more than one where a test runs pytest in its own process.
     _active = 0
