@@ -271,7 +271,7 @@ def test_a_conftest_that_replaces_what_belongs_together(project, run_pytest):
     run_pytest("--isolated-emr").assert_passed(1)
 
 
-OWN_CHOICES = '''
+OWN_CHOICES = """
 def test_they_are_the_suites(spark):
     assert spark.conf.get("spark.sql.shuffle.partitions") == "7"
     assert spark.sparkContext.uiWebUrl is not None
@@ -280,7 +280,7 @@ def test_they_are_the_suites(spark):
     assert [each for each in options if "TieredStopAtLevel" in each] == ["-XX:TieredStopAtLevel=4"]
     assert [bean.getName() for bean in beans.getGarbageCollectorMXBeans()][0].startswith("PS ")
     assert 600 * 2**20 < spark._jvm.Runtime.getRuntime().maxMemory() < 800 * 2**20
-'''
+"""
 
 
 def test_choices_of_the_suites_own_win_over_what_suits_short_runs(project, run_pytest):
