@@ -19,9 +19,11 @@ from pathlib import Path
 
 import docker
 
-from benchmarks.__main__ import HERE, WITH_US, spread
+from benchmarks.figures import spread
+from benchmarks.modes import WITH_US
 from pytest_isolated_emr.lifecycle.state_root import HOME_VARIABLE, StateRoot
 
+HERE = Path(__file__).parent
 IMAGE = "isolated-emr:python{}.{}".format(*sys.version_info)
 BARE, OURS = "docker run", "--isolated-emr"
 READY, TOTAL = "ready", "in all"

@@ -11,13 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from pytest_isolated_emr.lifecycle.processes import end_tree, processes_with
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spark.wiring import SparkWiring
 from tests.amazon import Amazon, amazon
 from tests.backends import BACKENDS, WITH_SPARK
+from tests.spares.by_spare import RunBySpare
 
 pytest_plugins = ["pytester"]
+
+#: With it in the environment, whatever can run by a spare does.
+BY_SPARE = "TEST_BY_SPARE"
 
 # Nothing of a test may take longer, with everything else that the machine does.
 TIMEOUT = 900
@@ -83,16 +88,7 @@ def start_pytest(home: Path, project: Path, request: pytest.FixtureRequest) -> I
     def start(
         *arguments: str, python: str = sys.executable, stdin: int = subprocess.DEVNULL, **variables: str
     ) -> subprocess.Popen[str]:
-        environ = {
-            name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "AWS_"))
-        }
-        environ |= {
-            "ISOLATED_EMR_HOME": str(home),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "COLUMNS": "200",
-            # Nothing made for later runs: each has a state root of its own.
-            "CI": "true",
-        } | variables
+        environ = environ_of_run(home) | variables
         if "--isolated-emr-backend=emr" in arguments:
             environ = {**request.getfixturevalue("amazon").variables, **environ}
         process = subprocess.Popen(
@@ -113,6 +109,25 @@ def start_pytest(home: Path, project: Path, request: pytest.FixtureRequest) -> I
         if process.poll() is None:
             process.kill()
         process.communicate()
+    if (home / "spares").exists():
+        end_all_in(home)
+
+
+def environ_of_run(home: Path) -> dict[str, str]:
+    """Return the environment of a run with a state root of its own."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "AWS_"))}
+    return environ | {
+        "ISOLATED_EMR_HOME": str(home),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "COLUMNS": "200",
+        # Nothing made for later runs: each has a state root of its own.
+        "CI": "true",
+    }
+
+
+def end_all_in(home: Path) -> None:
+    """End whatever runs with this state root: spares, and keepers that are about to start one."""
+    assert end_tree(processes_with("ISOLATED_EMR_HOME", str(home))) == []
 
 
 Run = Callable[..., "Finished"]
@@ -133,10 +148,12 @@ class Finished:
 
 
 @pytest.fixture
-def run_pytest(start_pytest: Start) -> Run:
-    """Run pytest in the project to its end."""
+def run_pytest(start_pytest: Start, request: pytest.FixtureRequest) -> Run:
+    """Run pytest in the project to its end; by a spare where the test is marked so, or all tests are to be."""
 
     def run(*arguments: str, **options: str) -> Finished:
         return Finished(start_pytest(*arguments, **options))
 
+    if request.node.get_closest_marker("by_spare") or os.environ.get(BY_SPARE):
+        return RunBySpare(run, request.getfixturevalue("home"), request.getfixturevalue("project"))
     return run

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import pytest
 
-from pytest_isolated_emr import errors, fixtures, hooks, settings
+from pytest_isolated_emr import errors, fixtures, hooks, options
 from pytest_isolated_emr.cli import cli
 
 ROOT = Path(__file__).parent.parent
@@ -46,7 +46,7 @@ class Declared:
 
 
 DECLARED = Declared()
-settings.add_options(DECLARED)  # type: ignore[arg-type]
+options.add_options(DECLARED)  # type: ignore[arg-type]
 
 
 def commands(group: click.Group = cli, prefix: str = "") -> dict[str, click.Command]:

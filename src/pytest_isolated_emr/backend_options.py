@@ -1,15 +1,15 @@
-"""What a backend is made with, of what was asked for."""
+"""What a backend is made with, of what was asked for. Each backend's part is imported by whoever has chosen it."""
 
 from __future__ import annotations
 
 import getpass
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_isolated_emr.backends.docker.images import default_image
-from pytest_isolated_emr.backends.emr.options import EmrOptions
-from pytest_isolated_emr.emr_settings import EmrSettings
 from pytest_isolated_emr.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_isolated_emr.emr_settings import EmrSettings
 
 
 def backend_options(settings: Settings, spark_version: str) -> dict[str, Any]:
@@ -34,6 +34,8 @@ def backend_options(settings: Settings, spark_version: str) -> dict[str, Any]:
 
 
 def _emr_options(emr: EmrSettings) -> dict[str, Any]:
+    from pytest_isolated_emr.backends.emr.options import EmrOptions
+
     return EmrOptions(
         bucket=emr.bucket,
         prefix=emr.prefix,
@@ -53,4 +55,6 @@ def image_of(settings: Settings, spark_version: str) -> str:
     :param settings: what was asked for.
     :param spark_version: that of the installed pyspark.
     """
+    from pytest_isolated_emr.backends.docker.images import default_image
+
     return settings.docker.image or default_image(spark_version, settings.release)

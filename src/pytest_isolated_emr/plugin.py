@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pytest_isolated_emr import hooks, settings
+from pytest_isolated_emr import hooks, options
 
 _MARKER = (
     "isolated_emr(conf=None, packages=None): Spark settings and packages (group:artifact:version) "
@@ -19,7 +19,7 @@ _MARKER = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options."""
-    settings.add_options(parser)
+    options.add_options(parser)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -36,12 +36,15 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     if known.isolated_emr_dry_run:
         _start_dry_run(early_config)
         return
-    if not settings.is_enabled(early_config):
+    if not options.is_enabled(early_config):
         return
     from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError
-    from pytest_isolated_emr.run import IsolatedRun
+    from pytest_isolated_emr.platform_support import require_supported_platform
 
     try:
+        require_supported_platform()
+        from pytest_isolated_emr.run import IsolatedRun
+
         IsolatedRun.start(early_config)
     except IsolatedEmrError as error:
         # No test has run, and none could; a return code of its own tells CI so.
@@ -50,7 +53,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 
 def _start_dry_run(config: pytest.Config) -> None:
-    if not settings.is_enabled(config):
+    if not options.is_enabled(config):
         raise pytest.UsageError("--isolated-emr-dry-run: it needs --isolated-emr")
     from pytest_isolated_emr.dry_run import DryRun
 

@@ -6,6 +6,7 @@ xdist worker, which joins it.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_isolated_emr import settings
+from pytest_isolated_emr import basetemp, settings
 from pytest_isolated_emr.aws import interception
 from pytest_isolated_emr.backend_options import backend_options
 from pytest_isolated_emr.environment import Environment
@@ -90,6 +91,10 @@ class IsolatedRun:
             interception.activate(session.endpoint_url, session.credentials)
         run._spark.runtime.install()
         config.pluginmanager.register(run, _PLUGIN)
+        if cls._active == 1:
+            # What is imported by now stays to the end, when the collector would look at all of it three times: a tenth of a
+            # second of every run. Nothing of the suite's is among it yet.
+            gc.freeze()
 
     #: How many runs there are in this process: more than one where a test runs pytest in its own process.
     _active = 0
@@ -110,6 +115,12 @@ class IsolatedRun:
             *self._session.aws_notes,
         ]
         return ", ".join(filter(None, parts))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Have temporary files where the session's Spark sees them already."""
+        if self._session.basetemp:
+            basetemp.use(config, Path(self._session.basetemp))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
@@ -261,7 +272,10 @@ class IsolatedRun:
     def _end_session(self) -> None:
         if self._key_of_spare and self._has_tested:
             self._session.client.request(
-                "leave_spare", key=self._key_of_spare, idle_seconds=self._settings.spare_idle
+                "leave_spare",
+                key=self._key_of_spare,
+                idle_seconds=self._settings.spare_idle,
+                basetemp=basetemp.of_run(self._config),
             )
         problems, notes = self._session.close(self._context.show_wait)
         self._problems += problems

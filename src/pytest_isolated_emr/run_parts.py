@@ -6,13 +6,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_isolated_emr.clusters_here import ClustersHere
 from pytest_isolated_emr.emr import releases
-from pytest_isolated_emr.emr_settings import EmrSettings
 from pytest_isolated_emr.kept_logs import KeptLogs
 from pytest_isolated_emr.run_context import RunContext
 from pytest_isolated_emr.settings import Settings
@@ -21,6 +20,9 @@ from pytest_isolated_emr.spark.wiring import SparkWiring
 from pytest_isolated_emr.spark_here import SparkHere
 from pytest_isolated_emr.spark_of_run import SparkOfRun
 from pytest_isolated_emr.tests_clusters import ClustersPlace
+
+if TYPE_CHECKING:
+    from pytest_isolated_emr.emr_settings import EmrSettings
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pytest_isolated_emr import errors
 from pytest_isolated_emr.aws.bucket_owner import expect_owner
 from pytest_isolated_emr.aws.credentials import SessionCredentials
 from pytest_isolated_emr.aws.environment import AwsEnvironment
@@ -49,6 +47,7 @@ class Session:
     :param place: the run's own prefix on Amazon's own AWS, as ``s3://bucket/prefix/run id``; empty on the private one.
     :param account: the number of the account of Amazon's; empty on the private AWS.
     :param was_spare: whether it was there before this process asked for it.
+    :param basetemp: the directory for ``tmp_path`` that its Spark sees already; empty for none.
     """
 
     client: KeeperClient
@@ -66,20 +65,14 @@ class Session:
     place: str = ""
     account: str = ""
     was_spare: bool = False
+    basetemp: str = ""
 
     @staticmethod
     def launch_keeper(settings: Settings) -> KeeperClient:
         """Begin to start a session: its keeper comes up while this process does something else.
 
         :param settings: what was asked for.
-        :raises UnsupportedPlatform: there can be none on this one.
         """
-        if sys.platform == "win32":
-            raise errors.UnsupportedPlatform(
-                "pytest-isolated-emr does not run on Windows.",
-                checked=f"sys.platform is {sys.platform}",
-                cure="Run it in WSL 2, in a container, or on Linux or macOS.",
-            )
         on_aws = settings.emr is not None
         # Elsewhere nothing of a session has any business with the user's AWS.
         return KeeperClient.launch(
@@ -171,6 +164,7 @@ class Session:
             place=described.get("place", ""),
             account=described.get("account", ""),
             was_spare=was_spare,
+            basetemp=described.get("basetemp", ""),
         )
 
     @property

@@ -1,4 +1,4 @@
-"""The options and ini settings: their names, their checks, and the settled values."""
+"""The options and ini settings: their checks, and the settled values. An isolated run alone has a use for this module."""
 
 from __future__ import annotations
 
@@ -11,23 +11,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_isolated_emr import emr_options
-from pytest_isolated_emr.given_settings import Given, choice, flag, given, ini, one_of, option
+from pytest_isolated_emr.given_settings import Given, choice, flag, given, ini, one_of
+from pytest_isolated_emr.options import BACKENDS, DEFAULT_REGION, DEFAULT_SPARE_IDLE, DEFAULT_START_TIMEOUT
 
 if TYPE_CHECKING:
     from pytest_isolated_emr.emr_settings import EmrSettings
 
-BACKENDS = ("local", "docker", "emr")
 RETENTIONS = ("failed", "all", "none")
 NETWORKS = ("closed", "open")
 WARM = ("auto", "always", "never")
-DEFAULT_REGION = "us-east-1"
 #: Less than this and no Spark starts, in bytes.
 LEAST_MEMORY = 512 * 1024**2
-DEFAULT_START_TIMEOUT = 120.0
-DEFAULT_SPARE_IDLE = 600.0
 
-# Patterns are compiled when they are used first, which most runs never do: this module is loaded in every one.
+# Patterns are compiled when they are used first.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 BUCKET_NAME = r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]"
 _REGION = r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}"
@@ -91,140 +87,6 @@ class Settings:
     release: str | None = None
     docker: DockerSettings = field(default=DockerSettings())
     emr: EmrSettings | None = None
-
-
-def add_options(parser: pytest.Parser) -> None:
-    """Declare the options, and the ini settings of the same meaning. An option that is given wins over ini."""
-    group = parser.getgroup("isolated-emr", "a private Spark, S3 and EMR for this run")
-    group.addoption(
-        "--isolated-emr",
-        action="store_true",
-        default=None,
-        dest="isolated_emr",
-        help="Give this run its own Spark, S3 and EMR, and take them away at its end.",
-    )
-    group.addoption(
-        "--no-isolated-emr",
-        action="store_false",
-        default=None,
-        dest="isolated_emr",
-        help="Run without, even if the ini file says isolated_emr = true.",
-    )
-    group.addoption(
-        "--isolated-emr-backend",
-        default=None,
-        metavar="BACKEND",
-        help=f"Where Spark runs: {', '.join(BACKENDS)}. Default: {BACKENDS[0]}.",
-    )
-    group.addoption(
-        "--isolated-emr-region",
-        default=None,
-        metavar="REGION",
-        help=f"The AWS region that clients see. Default: AWS_REGION, AWS_DEFAULT_REGION, else {DEFAULT_REGION}.",
-    )
-    group.addoption(
-        "--isolated-emr-retention",
-        default=None,
-        metavar="WHICH",
-        help="Whose scratch and logs are kept for a look: failed (default), all, none.",
-    )
-    group.addoption(
-        "--isolated-emr-spark-ui",
-        action="store_true",
-        default=None,
-        help="Run Spark's web UI, on a free port of 127.0.0.1. It is off by default.",
-    )
-    group.addoption(
-        "--isolated-emr-start-timeout",
-        default=None,
-        metavar="SECONDS",
-        help=f"How long a Spark JVM may take until it answers. Default: {DEFAULT_START_TIMEOUT:.0f}.",
-    )
-    group.addoption(
-        "--isolated-emr-warm",
-        default=None,
-        metavar="WHEN",
-        help="Whether processes go on after the last test, to make what lets later runs start faster, a spare among it: "
-        "auto (default: not where the environment variable CI is set), always, never.",
-    )
-    group.addoption(
-        "--no-isolated-emr-warm",
-        action="store_const",
-        const="never",
-        dest="isolated_emr_warm",
-        help="The same as --isolated-emr-warm=never.",
-    )
-    group.addoption(
-        "--isolated-emr-spare-idle",
-        default=None,
-        metavar="SECONDS",
-        help="How long a spare, started ahead for the next run, waits for it before it ends. "
-        f"Default: {DEFAULT_SPARE_IDLE:.0f}.",
-    )
-    group.addoption(
-        "--isolated-emr-release",
-        default=None,
-        metavar="LABEL",
-        help="The EMR release that the fixtures' clusters have. Default: the newest with the installed Spark.",
-    )
-    group.addoption(
-        "--isolated-emr-image",
-        default=None,
-        metavar="IMAGE",
-        help="What containers are made of (docker backend). Default: the release's image, or that of the installed Spark.",
-    )
-    group.addoption(
-        "--isolated-emr-docker-memory",
-        default=None,
-        metavar="SIZE",
-        help="The most memory that a container may take, such as 3g (docker backend). Default: by the machine, 2g to 4g.",
-    )
-    group.addoption(
-        "--isolated-emr-docker-cpus",
-        default=None,
-        metavar="NUMBER",
-        help="How many cores a container may use, such as 1.5 (docker backend). Default: a worker's share.",
-    )
-    group.addoption(
-        "--isolated-emr-docker-network",
-        default=None,
-        metavar="WHICH",
-        help="closed (default): containers reach the run's own AWS and this machine; open: other networks too "
-        "(docker backend).",
-    )
-    parser.addini("isolated_emr", "The same as --isolated-emr.", type="bool", default=False)
-    parser.addini("isolated_emr_backend", "The same as --isolated-emr-backend.", default="")
-    for name in ("image", "docker_memory", "docker_cpus", "docker_network"):
-        option = name.replace("_", "-")
-        parser.addini(f"isolated_emr_{name}", f"The same as --isolated-emr-{option}.", default="")
-    parser.addini("isolated_emr_region", "The same as --isolated-emr-region.", default="")
-    parser.addini("isolated_emr_release", "The same as --isolated-emr-release.", default="")
-    parser.addini("isolated_emr_retention", "The same as --isolated-emr-retention.", default="")
-    parser.addini("isolated_emr_spark_ui", "The same as --isolated-emr-spark-ui.", type="bool", default=False)
-    parser.addini("isolated_emr_warm", "The same as --isolated-emr-warm.", default="")
-    parser.addini("isolated_emr_spare_idle", "The same as --isolated-emr-spare-idle.", default="")
-    parser.addini("isolated_emr_start_timeout", "The same as --isolated-emr-start-timeout.", default="")
-    parser.addini(
-        "isolated_emr_buckets",
-        "Buckets made before the first test, one a line: NAME, or NAME = DIRECTORY to fill it from.",
-        type="linelist",
-        default=[],
-    )
-    parser.addini(
-        "isolated_emr_repositories",
-        "Roots of Maven repositories to fetch jars from in place of Maven Central, one a line.",
-        type="linelist",
-        default=[],
-    )
-    emr_options.add_options(parser, group)
-
-
-def is_enabled(config: pytest.Config) -> bool:
-    """Tell whether the run is to be isolated, by option or, where no option says, by ini."""
-    by_option = option(config, "isolated_emr")
-    if by_option is not None:
-        return bool(by_option)
-    return bool(ini(config, "isolated_emr"))
 
 
 def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -317,13 +179,14 @@ def _seconds(config: pytest.Config, name: str, default: float) -> float:
 
 
 def _warm(config: pytest.Config, environ: Mapping[str, str]) -> bool:
-    from pytest_isolated_emr.lifecycle.processes import RUN_ID_VARIABLE
+    from pytest_isolated_emr.lifecycle.run_id import RUN_ID_VARIABLE
+    from pytest_isolated_emr.session import SESSION_VARIABLE
 
     chosen = choice(config, "warm", WARM)
     # A CI job's machine is thrown away, or wants to be left idle: https://docs.github.com/actions/reference/variables
     in_ci = environ.get("CI", "").lower() not in ("", "0", "false")
-    # What a session inside of another one leaves would go with that.
-    is_inner = RUN_ID_VARIABLE in environ
+    # What a session inside of another one leaves would go with that, or be in its way.
+    is_inner = RUN_ID_VARIABLE in environ or SESSION_VARIABLE in environ
     return chosen == "always" or (chosen == "auto" and not in_ci and not is_inner)
 
 

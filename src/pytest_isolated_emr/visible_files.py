@@ -92,8 +92,12 @@ def _standard_library() -> list[Path]:
 def _temporary_directories(config: pytest.Config) -> list[Path]:
     """Return the directory of ``tmp_path``, so that what a test writes there Spark reads, and the other way round."""
     factory: Any = getattr(config, "_tmp_path_factory", None)
-    # Without pytest's plugin for it there is none.
-    return [factory.getbasetemp()] if factory is not None else []
+    if factory is None:
+        # Without pytest's plugin for it there is none.
+        return []
+    own: Path = factory.getbasetemp()
+    # An xdist worker has it in that of the whole run, which is there before the worker is.
+    return [own.parent if hasattr(config, "workerinput") else own]
 
 
 def _existing(paths: Iterable[str]) -> list[Path]:

@@ -17,6 +17,7 @@ import pytest
 from botocore.config import Config
 
 from pytest_isolated_emr.aws.credentials import SessionCredentials
+from pytest_isolated_emr.aws.endpoint_process import MEMORY_SETTINGS
 from pytest_isolated_emr.aws.environment import AwsEnvironment
 from pytest_isolated_emr.environment_guard import EnvironmentGuard
 
@@ -85,7 +86,7 @@ def start_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
                     stdout=subprocess.PIPE,
                     stderr=stderr,
                     pass_fds=[listener.fileno()],
-                    env={**os.environ, **(environ or {})},
+                    env={**os.environ, **MEMORY_SETTINGS, **(environ or {})},
                 )
             at_end.callback(process.wait)
             at_end.callback(process.kill)

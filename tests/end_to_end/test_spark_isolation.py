@@ -269,3 +269,26 @@ def test_a_conftest_that_replaces_what_belongs_together(project, run_pytest):
         "    assert spark._jvm.System.getProperty('mine') == '1'\n"
     )
     run_pytest("--isolated-emr").assert_passed(1)
+
+
+OWN_CHOICES = """
+def test_they_are_the_suites(spark):
+    assert spark.conf.get("spark.sql.shuffle.partitions") == "7"
+    assert spark.sparkContext.uiWebUrl is not None
+    beans = spark._jvm.java.lang.management.ManagementFactory
+    options = list(beans.getRuntimeMXBean().getInputArguments())
+    assert [each for each in options if "TieredStopAtLevel" in each] == ["-XX:TieredStopAtLevel=4"]
+    assert [bean.getName() for bean in beans.getGarbageCollectorMXBeans()][0].startswith("PS ")
+    assert 600 * 2**20 < spark._jvm.Runtime.getRuntime().maxMemory() < 800 * 2**20
+"""
+
+
+def test_choices_of_the_suites_own_win_over_what_suits_short_runs(project, run_pytest):
+    (project / "conftest.py").write_text(
+        "def pytest_isolated_emr_spark_conf(conf):\n"
+        "    conf['spark.sql.shuffle.partitions'] = '7'\n"
+        "    conf['spark.ui.enabled'] = 'true'\n"
+        "    conf['spark.driver.extraJavaOptions'] = '-XX:TieredStopAtLevel=4 -XX:+UseParallelGC'\n"
+    )
+    (project / "test_it.py").write_text(OWN_CHOICES)
+    run_pytest("--isolated-emr", "-p", "no:spark", SPARK_DRIVER_MEMORY="800m").assert_passed(1)

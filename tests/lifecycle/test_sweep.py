@@ -13,8 +13,8 @@ import pytest
 from pytest_isolated_emr.lifecycle import leftovers, processes
 from pytest_isolated_emr.lifecycle.host import Host, this_host
 from pytest_isolated_emr.lifecycle.journal import Resource
-from pytest_isolated_emr.lifecycle.processes import RUN_ID_VARIABLE, ProcessIdentity
-from pytest_isolated_emr.lifecycle.run_id import new_run_id
+from pytest_isolated_emr.lifecycle.processes import ProcessIdentity
+from pytest_isolated_emr.lifecycle.run_id import RUN_ID_VARIABLE, new_run_id
 from pytest_isolated_emr.lifecycle.session_directory import SessionDirectory, SessionMetadata, take_over
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.lifecycle.sweep import plan, sweep

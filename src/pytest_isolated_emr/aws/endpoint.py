@@ -165,31 +165,25 @@ def _share_botocore_data() -> None:
 def _make_servers(fds: Sequence[int], settings: EndpointSettings) -> list[Any]:
     _share_botocore_data()
     # moto's import takes most of a second, and has to find the environment as it is now.
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication
-    from werkzeug.serving import make_server
-
-    from . import atomic_writes
+    from . import atomic_writes, joined_parts, managed_policies, object_bodies
     from .access import KeyCheck
     from .handed_out_keys import HandedOutKeys
-    from .serving import QuietRequestHandler, app_for_service, with_buckets_in_path, with_errors_in_protocol
+    from .http_server import HttpServer
+    from .serving import Dispatcher, app_for_service, with_buckets_in_path, with_errors_in_protocol
 
     handed_out = HandedOutKeys()
     handed_out.install()
     atomic_writes.install()
+    managed_policies.install()
+    object_bodies.install()
+    joined_parts.install()
     _make_buckets(settings.buckets, settings.credentials.region)
-    dispatcher = DomainDispatcherApplication(
+    dispatcher = Dispatcher(
         partial(app_for_service, install_emr=partial(_install_emr, settings.session_directory))
     )
     moto_app = with_errors_in_protocol(with_buckets_in_path(dispatcher))
     app = KeyCheck(moto_app, settings.credentials, handed_out.accepts)
-    servers = []
-    for fd in fds:
-        servers.append(
-            make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietRequestHandler, fd=fd)
-        )
-        # The server has a duplicate of its own, which children do not inherit.
-        socket.close(fd)
-    return servers
+    return [HttpServer(socket.socket(fileno=fd), app) for fd in fds]
 
 
 @cache

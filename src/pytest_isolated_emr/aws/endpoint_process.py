@@ -18,6 +18,10 @@ from pytest_isolated_emr.keeper import children
 from pytest_isolated_emr.keeper.children import Child
 from pytest_isolated_emr.lifecycle.journal import Journal
 
+#: glibc's (mallopt(3)): what a large body took goes back to the system with it. By itself glibc comes to keep up to 32 MB a
+#: thread for the next one. Other systems do not know it.
+MEMORY_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
+
 
 class EndpointProcess:
     """The process that serves AWS's APIs on a port of 127.0.0.1 that the kernel picked.
@@ -69,7 +73,7 @@ class EndpointProcess:
             name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))
         }
         temporary = session_directory / "endpoint"
-        environ |= variables | {"TMPDIR": str(temporary)}
+        environ |= variables | MEMORY_SETTINGS | {"TMPDIR": str(temporary)}
         descriptors = [listener.fileno() for listener in self._listeners]
         self._child = await children.start(
             "endpoint",

@@ -156,6 +156,15 @@ def chosen_profile(machine: Mapping[str, str]) -> dict[str, str]:
     return {name: machine[name] for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE") if machine.get(name)}
 
 
+def without_profiles(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return a session's variables for a process that runs before the files with its profiles are there.
+
+    :param environ: the variables.
+    """
+    profiles = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+    return {name: value for name, value in environ.items() if name not in profiles}
+
+
 def without_proxy(machine: Mapping[str, str]) -> dict[str, str]:
     """Return the variables by which no proxy comes between this machine's processes.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pkgutil
+from typing import TYPE_CHECKING
 
-from pytest_isolated_emr.backends.base import AwsBackend, BackendContext, CommandBackend
-from pytest_isolated_emr.lifecycle.journal import Resource
-from pytest_isolated_emr.lifecycle.sweep import Remover
+if TYPE_CHECKING:
+    from pytest_isolated_emr.backends.base import AwsBackend, BackendContext, CommandBackend
+    from pytest_isolated_emr.lifecycle.journal import Resource
+    from pytest_isolated_emr.lifecycle.sweep import Remover
 
 #: Name, as the option has it, and class.
 BACKENDS = {

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
-from pytest_isolated_emr.lifecycle.journal import Journal
+if TYPE_CHECKING:
+    from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
+    from pytest_isolated_emr.lifecycle.journal import Journal
 
 #: So long an answer may take where the client wants to know what is being waited for, in seconds.
 PATIENCE = 5.0

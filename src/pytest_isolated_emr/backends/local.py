@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from pytest_isolated_emr import errors
+from pytest_isolated_emr.aws.environment import without_profiles
 from pytest_isolated_emr.backends.base import BackendContext, ClusterRequest, CommandRequest, SparkRequest
 from pytest_isolated_emr.backends.local_commands import LocalCommands
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
@@ -121,13 +121,10 @@ class LocalBackend:
         jvm = self._jvms[worker]
         where = await self.spark_gateway(worker)
         environ = {
-            **self._environ(jvm),
+            **without_profiles(self._environ(jvm)),
             "PYSPARK_GATEWAY_PORT": str(where["port"]),
             "PYSPARK_GATEWAY_SECRET": where["secret"],
         }
-        # The session that will claim it writes the profiles.
-        for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-            environ.pop(name, None)
         job = await children.start(
             "warm-up",
             [sys.executable, "-m", "pytest_isolated_emr.spark.warm_up", str(jvm.directory / "tmp")],
@@ -164,8 +161,6 @@ class LocalBackend:
         jvm = self._jvms[worker]
         jvm.request = request
         jvm.environ = self._environ(jvm)
-        # What it has printed so far is of nobody's test.
-        os.truncate(jvm.log, 0)
 
     async def begin_cluster(self, request: ClusterRequest) -> ClusterSpark:
         """Return the cluster's Spark: it is the session's."""

@@ -14,7 +14,7 @@ import click
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backend_options import backend_options
 from pytest_isolated_emr.backends.base import VisibleFiles
-from pytest_isolated_emr.lifecycle.processes import RUN_ID_VARIABLE
+from pytest_isolated_emr.lifecycle.run_id import RUN_ID_VARIABLE
 from pytest_isolated_emr.session import Session
 from pytest_isolated_emr.settings import Settings, default_region
 from pytest_isolated_emr.spark.wiring import SparkWiring

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from datetime import datetime, timezone
 from pathlib import Path
 
 import click
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.lifecycle.run_id import is_run_id
+from pytest_isolated_emr.lifecycle.run_id import is_run_id, started_at
+from pytest_isolated_emr.lifecycle.session_directory import read_metadata
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 
 
@@ -30,6 +33,9 @@ def logs(run_id: str | None, as_json: bool) -> None:
 def _session(run_id: str | None) -> Path:
     sessions = StateRoot.from_environment().sessions
     known = sorted(path for path in sessions.glob("*") if is_run_id(path.name)) if sessions.is_dir() else []
+    if run_id is None:
+        # A run that claimed a spare began later than its run id says, and a spare is no run yet.
+        known = sorted((path for path in known if not _is_spare(path)), key=_started)
     for path in reversed(known):
         if run_id is None or path.name == run_id:
             return path
@@ -38,3 +44,16 @@ def _session(run_id: str | None) -> Path:
         checked=f"{sessions}: {len(known)} sessions",
         cure="`isolated-emr ps` lists the live ones; of others the logs stay only if a test failed, for three days.",
     )
+
+
+def _is_spare(path: Path) -> bool:
+    metadata = read_metadata(path)
+    return metadata is not None and metadata.is_spare
+
+
+def _started(path: Path) -> datetime:
+    metadata = read_metadata(path)
+    if metadata is not None:
+        with suppress(ValueError):
+            return datetime.fromisoformat(metadata.started).astimezone(timezone.utc)
+    return started_at(path.name)

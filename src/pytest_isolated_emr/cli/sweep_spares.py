@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import click
 
 from pytest_isolated_emr.errors import IsolatedEmrError
 from pytest_isolated_emr.keeper.client import KeeperClient
-from pytest_isolated_emr.lifecycle import spare_slot
-from pytest_isolated_emr.lifecycle.session_directory import is_alive
+from pytest_isolated_emr.lifecycle.run_id import is_run_id
+from pytest_isolated_emr.lifecycle.session_directory import is_alive, read_metadata
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 
 
@@ -34,11 +35,10 @@ def sweep_spares(*, delete: bool, as_json: bool) -> bool:
     :param as_json: whether to print JSON.
     """
     root = StateRoot.from_environment()
-    run_ids = [run_id for key in spare_slot.keys(root) if (run_id := spare_slot.offered(root, key))]
     found = [
-        SpareOutcome(run_id, _end(root, run_id) if delete else "would be ended")
-        for run_id in run_ids
-        if _lives(root, run_id)
+        SpareOutcome(path.name, _end(path) if delete else "would be ended")
+        for path in (sorted(root.sessions.iterdir()) if root.sessions.is_dir() else ())
+        if is_run_id(path.name) and _is_spare(path)
     ]
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found], indent=1))
@@ -52,15 +52,16 @@ def sweep_spares(*, delete: bool, as_json: bool) -> bool:
     return all(each.outcome != "does not answer" for each in found)
 
 
-def _lives(root: StateRoot, run_id: str) -> bool:
+def _is_spare(path: Path) -> bool:
+    metadata = read_metadata(path)
     with suppress(OSError):
-        return is_alive(root.sessions / run_id)
+        return metadata is not None and metadata.is_spare and is_alive(path)
     return False
 
 
-def _end(root: StateRoot, run_id: str) -> str:
+def _end(path: Path) -> str:
     try:
-        ended = KeeperClient.end_spare(root.sessions / run_id)
+        ended = KeeperClient.end_spare(path)
     except IsolatedEmrError:
         return "does not answer"
     return "ended" if ended else "claimed"

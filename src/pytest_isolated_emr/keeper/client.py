@@ -19,7 +19,7 @@ from typing import IO, Any
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.keeper import messages
 from pytest_isolated_emr.keeper.messages import Message
-from pytest_isolated_emr.lifecycle.processes import RUN_ID_VARIABLE
+from pytest_isolated_emr.lifecycle.run_id import RUN_ID_VARIABLE
 
 _LOG_TAIL = 2000
 # A spare answers within milliseconds, and takes half a second to find out that it cannot serve.
@@ -92,18 +92,19 @@ class KeeperClient:
         connection.settimeout(_CLAIM_SECONDS)
         client = cls(connection)
         try:
-            session = client.request("claim", key=key, **opening)
-        except (errors.KeeperDied, errors.KeeperNotStarted):
+            is_claimed = client.request("claim", key=key)["is_claimed"]
+        except errors.KeeperNotStarted:
+            is_claimed = False
+        if not is_claimed:
             client.close()
             return None
-        except errors.IsolatedEmrError:
-            client.close()
-            raise
-        if "is_claimed" in session:
-            client.close()
-            return None
+        # From now on it takes the time that it takes: there may be large buckets to fill.
         connection.settimeout(None)
-        client._log = Path(session["keeper_log"])
+        try:
+            session = client._first("open", opening)
+        except errors.KeeperNotStarted:
+            # It died at this moment.
+            return None
         client._is_owner = True
         return client, session
 
@@ -116,8 +117,8 @@ class KeeperClient:
         """
         try:
             connection = messages.connect(session_directory)
-        except OSError:
-            return False
+        except OSError as error:
+            raise _unanswered(session_directory, error) from error
         connection.settimeout(_CLAIM_SECONDS)
         client = cls(connection)
         try:
@@ -136,11 +137,7 @@ class KeeperClient:
         try:
             connection = messages.connect(session_directory)
         except OSError as error:
-            raise errors.KeeperDied(
-                "The session's keeper does not answer.",
-                checked=f"{session_directory / messages.SOCKET_NAME}: {error}",
-                cure="Run again; if it recurs, look at `isolated-emr ps` and the keeper's log.",
-            ) from error
+            raise _unanswered(session_directory, error) from error
         client = cls(connection)
         return client, client._first("attach", {"worker": worker})
 
@@ -250,6 +247,14 @@ class KeeperClient:
             self._early_output.seek(0)
             text = self._early_output.read().decode(errors="replace")
         return text.strip()[-_LOG_TAIL:]
+
+
+def _unanswered(session_directory: Path, error: OSError) -> errors.KeeperDied:
+    return errors.KeeperDied(
+        "The session's keeper does not answer.",
+        checked=f"{session_directory / messages.SOCKET_NAME}: {error}",
+        cure="Run again; if it recurs, look at `isolated-emr ps` and the keeper's log.",
+    )
 
 
 def _wait_for_end(connection: socket.socket) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
 import traceback
@@ -31,11 +32,18 @@ from pytest_isolated_emr.keeper import messages, teardown
 from pytest_isolated_emr.keeper.messages import ENDPOINT, Message
 from pytest_isolated_emr.keeper.priority import lower_priority, restore_priority
 from pytest_isolated_emr.keeper.private_aws import PrivateAws
+from pytest_isolated_emr.keeper.reserved_basetemp import ReservedBasetemp
 from pytest_isolated_emr.keeper.spare import Claim, Spare
 from pytest_isolated_emr.keeper.spare_order import SpareOrder, SparkOrders
-from pytest_isolated_emr.lifecycle.processes import RUN_ID_VARIABLE, ProcessIdentity
-from pytest_isolated_emr.lifecycle.run_id import new_run_id
-from pytest_isolated_emr.lifecycle.session_directory import KEPT_NAME, SessionDirectory, SessionMetadata
+from pytest_isolated_emr.lifecycle.processes import ProcessIdentity
+from pytest_isolated_emr.lifecycle.run_id import RUN_ID_VARIABLE, new_run_id
+from pytest_isolated_emr.lifecycle.session_directory import (
+    KEPT_NAME,
+    SPARE,
+    WARMING,
+    SessionDirectory,
+    SessionMetadata,
+)
 from pytest_isolated_emr.lifecycle.spare_slot import SpareSlot
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.lifecycle.sweep import sweep
@@ -58,6 +66,7 @@ class Keeper:
         self._spare: Spare | None = None
         self._sparks: dict[str, Message] = {}
         self._next: SpareOrder | None = None
+        self._basetemp: ReservedBasetemp | None = None
 
     async def run(self, lifeline: socket.socket) -> None:
         """Serve a session from its opening to its end.
@@ -101,14 +110,14 @@ class Keeper:
             return
         usual = lower_priority()
         claim: Claim | None = None
-        self._directory = self._create({**order.opening, "state": "warming"})
+        self._directory = self._create({**order.opening, "state": WARMING})
         try:
-            await self._open(order.opening)
-            assert isinstance(self._backend, SpareBackend)
-            assert self._private_aws is not None
-            self._spare = Spare(order, self._describe(), self._backend, self._private_aws)
-            await self._spare.prepare(self._directory.path / "logs" / "keeper.log")
-            self._write_metadata({**order.opening, "state": "spare"})
+            try:
+                self._spare = await self._prepare(order)
+            except Exception:
+                # The session's own log goes with it.
+                slot.log.write_text(traceback.format_exc())
+                raise
             slot.log.unlink(missing_ok=True)
             claim = await self._spare.wait(slot, self._directory.run_id)
             slot.give_up()
@@ -116,6 +125,8 @@ class Keeper:
                 restore_priority(usual)
                 await self._serve_claim(claim)
         finally:
+            if claim is None and self._basetemp is not None:
+                self._basetemp.remove()
             await self._take_down()
             if claim is not None:
                 claim.writer.close()
@@ -124,16 +135,39 @@ class Keeper:
         """Return what the session that is over wants to be started for the next one."""
         return (self._next, self._root) if self._next is not None else None
 
+    async def _prepare(self, order: SpareOrder) -> Spare:
+        await self._open(order.opening)
+        if order.has_temporary_files:
+            # A container sees no directories that are made later.
+            self._basetemp = ReservedBasetemp.like(Path(order.basetemp))
+        assert isinstance(self._backend, SpareBackend)
+        assert self._private_aws is not None
+        self._spare = Spare(order, self._describe(), self._backend, self._private_aws)
+        # There is no client whose end would end it; a machine that shuts down must not wait for it.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._spare.end)
+        await self._spare.prepare(self._directory.path / "logs" / "keeper.log")
+        self._write_metadata({**order.opening, "state": SPARE})
+        return self._spare
+
     async def _serve_claim(self, claim: Claim) -> None:
         assert self._private_aws is not None
         self._watch_owner(claim.writer.get_extra_info("socket"))
-        self._write_metadata(claim.message)
-        try:
-            await self._private_aws.make_buckets(claim.message["buckets"])
-        except errors.IsolatedEmrError as error:
-            claim.writer.write(messages.encode({"id": claim.message["id"], "error": error.to_message()}))
+        claim.writer.write(messages.encode({"id": claim.message["id"], "is_claimed": True}))
+        line = await claim.reader.readline()
+        if not line:
+            # Who asked did not wait for the answer.
             return
-        await self._serve_until_over(claim.message, claim.reader, claim.writer)
+        opening = messages.decode(line)
+        self._write_metadata(opening)
+        for log in (self._directory.path / "logs").glob("*.log"):
+            # What was printed so far is of nobody's test.
+            os.truncate(log, 0)
+        try:
+            await self._private_aws.make_buckets(opening["buckets"])
+        except errors.IsolatedEmrError as error:
+            claim.writer.write(messages.encode({"id": opening["id"], "error": error.to_message()}))
+            return
+        await self._serve_until_over(opening, claim.reader, claim.writer)
 
     async def _serve_until_over(
         self, opening: Message, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -201,6 +235,7 @@ class Keeper:
             "run_id": self._directory.run_id,
             "directory": str(path),
             "keeper_log": str(path / "logs" / "keeper.log"),
+            "basetemp": str(self._basetemp.path) if self._basetemp is not None else "",
             **self._aws.describe(),
         }
 
@@ -311,7 +346,7 @@ class Keeper:
                 self._adopt(request["pid"])
                 return {}
             case "leave_spare":
-                self._leave_spare(request["key"], request["idle_seconds"])
+                self._leave_spare(request)
                 return {}
             case "keep":
                 self._keep_files(worker)
@@ -335,17 +370,18 @@ class Keeper:
         if self._spare is None or not await self._spare.take(worker, request):
             await self._backend.start_spark(worker, SparkRequest.from_message(request))
 
-    def _leave_spare(self, key: str, idle_seconds: float) -> None:
+    def _leave_spare(self, request: Message) -> None:
         """Have the next session of a key find what this one had at its start."""
-        orders = SparkOrders(self._describe())
+        orders = SparkOrders({**self._describe(), "basetemp": request["basetemp"]})
         opening = {
             name: self._opening[name] for name in ("backend", "backend_options", "region", "cwd", "versions")
         }
         self._next = SpareOrder(
-            key,
-            idle_seconds,
+            request["key"],
+            request["idle_seconds"],
             {**opening, "buckets": [], "command": []},
-            {worker: orders.order(request) for worker, request in self._sparks.items()},
+            {worker: orders.order(asked) for worker, asked in self._sparks.items()},
+            request["basetemp"],
         )
 
     def _adopt(self, pid: int) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from pytest_isolated_emr.backends.base import SpareBackend, SparkRequest
+from pytest_isolated_emr.errors import IsolatedEmrError
 from pytest_isolated_emr.keeper.messages import Message
 from pytest_isolated_emr.keeper.private_aws import PrivateAws
 from pytest_isolated_emr.keeper.spare_order import SpareOrder, SparkOrders
@@ -18,6 +19,8 @@ from pytest_isolated_emr.lifecycle.spare_slot import SpareSlot
 #: Less than this is free, and a spare is in the way of what is at work, in bytes.
 LEAST_MEMORY = 1 << 30
 
+# Nobody waits for a spare, and what is at work comes first.
+_START_SECONDS = 600.0
 # So often a spare looks whether it may stay, in seconds.
 _LOOK_SECONDS = 2.0
 # What is well answers within milliseconds. What does not is stopped, or hangs.
@@ -28,7 +31,7 @@ _ANSWER_SECONDS = 0.5
 class Claim:
     """Who will own the session.
 
-    :param message: the opening of its session.
+    :param message: what was asked.
     :param reader: of the connection, which is the lifeline from now on.
     :param writer: of the connection.
     """
@@ -49,21 +52,38 @@ class Spare:
 
     def __init__(self, order: SpareOrder, described: Message, backend: SpareBackend, aws: PrivateAws) -> None:
         self._order = order
+        self._directory = described["directory"]
         self._orders = SparkOrders(described)
         self._backend = backend
         self._aws = aws
         self._ahead = dict(order.sparks)
         self._claim: asyncio.Future[Claim | None] = asyncio.get_running_loop().create_future()
         self._is_open = False
+        self._is_asked_for = False
 
     async def prepare(self, log: Path) -> None:
-        """Start all that the next session will want, and use it once.
+        """Start all that the next session will want, and use it once, unless the spare is ended meanwhile.
 
         :param log: takes what is printed meanwhile.
         :raises IsolatedEmrError: it does not work.
         """
+        preparing = asyncio.create_task(self._prepare(log))
+        either: list[asyncio.Future[Any]] = [preparing, self._claim]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if self._claim.done():
+            preparing.cancel()
+            await asyncio.wait([preparing])
+        else:
+            await preparing
+
+    async def _prepare(self, log: Path) -> None:
         for worker, order in self._ahead.items():
-            await self._backend.start_spark(worker, SparkRequest.from_message(self._orders.request(order)))
+            request = SparkRequest.from_message(self._orders.request(order))
+            for path in (*request.files.read_only, *request.files.writable):
+                if path.is_relative_to(self._directory):
+                    # Its client would have made it: a container sees what is there at its start.
+                    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            await self._backend.start_spark(worker, replace(request, timeout=_START_SECONDS))
         await self._aws.ready()
         for worker in self._ahead:
             await self._backend.warm_up(worker, log)
@@ -74,6 +94,8 @@ class Spare:
         :param slot: the place where it is found.
         :param run_id: its run id.
         """
+        if self._claim.done():
+            return None
         self._is_open = True
         slot.offer(run_id)
         looking = asyncio.create_task(self._look(slot))
@@ -94,17 +116,22 @@ class Spare:
             return False
         # Nobody else gets it meanwhile, and nobody gets one that is not well.
         self._is_open = False
+        self._is_asked_for = True
         well = await self._is_well()
-        if not self._claim.done():
-            self._claim.set_result(claim if well else None)
+        if self._claim.done():
+            # Its time was up meanwhile.
+            return False
+        self._claim.set_result(claim if well else None)
         return well
 
     def end(self) -> bool:
-        """End it, unless it is claimed; tell whether it was."""
-        was_open, self._is_open = self._is_open, False
-        if was_open and not self._claim.done():
+        """End it, unless somebody has asked for it; tell whether it ends."""
+        if self._is_asked_for:
+            return False
+        self._is_open = False
+        if not self._claim.done():
             self._claim.set_result(None)
-        return was_open
+        return True
 
     async def take(self, worker: str, request: Message) -> bool:
         """Use the Spark that was started ahead for a worker, if it is what the worker asks for; tell whether it is.
@@ -138,7 +165,14 @@ class Spare:
         """End it where it is in the way, dead in part, or not to be found any more."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            alive = [(await self._backend.spark_status(worker))["alive"] for worker in self._ahead]
-            if not all(alive) or not slot.is_held() or psutil.virtual_memory().available < LEAST_MEMORY:
+            has_memory = psutil.virtual_memory().available >= LEAST_MEMORY
+            if not (has_memory and slot.is_held() and await self._is_whole()):
                 self.end()
                 return
+
+    async def _is_whole(self) -> bool:
+        try:
+            await self._aws.ready()
+        except IsolatedEmrError:
+            return False
+        return all([(await self._backend.spark_status(worker))["alive"] for worker in self._ahead])

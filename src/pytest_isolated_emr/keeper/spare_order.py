@@ -6,13 +6,15 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pytest_isolated_emr.keeper.messages import Message
-from pytest_isolated_emr.spark.environment import is_of_jvm, is_secret
+from pytest_isolated_emr.spark.environment import holds_secret, is_of_jvm
+from pytest_isolated_emr.spark.named_files import stamps
 
 #: Part of what describes a session to its clients.
-_OWN = ("directory", "run_id", "endpoint_url", "access_key_id", "secret_access_key")
+_OWN = ("directory", "run_id", "endpoint_url", "access_key_id", "secret_access_key", "basetemp")
 #: The session's own, whatever the user's environment has.
 _AWS = "AWS_"
 _READ_IN_JVM = ("ISOLATED_EMR_REDIRECT",)
@@ -28,7 +30,7 @@ class SparkOrders:
 
     def __init__(self, described: Mapping[str, Any]) -> None:
         # The directory's name has the run id in it, so the order matters.
-        self._own = [(described[name], f"{{isolated-emr:{name}}}") for name in _OWN if described.get(name)]
+        self._own = [(described[name], _placeholder(name)) for name in _OWN if described.get(name)]
 
     def order(self, request: Message) -> Message:
         """Return a request for a Spark without what is the session's own, and with no more of the environment than a JVM
@@ -42,15 +44,18 @@ class SparkOrders:
             if is_of_jvm(name) or name.startswith(_AWS) or name in _READ_IN_JVM
         }
         kept = {name: request[name] for name in ("cwd", "spark_home", "timeout", "files")}
-        made: Message = self._replace({**kept, "properties": request["properties"], "environ": environ}, 0, 1)
-        return made
+        properties = request["properties"]
+        made: Message = self._replace({**kept, "properties": properties, "environ": environ}, 0, 1)
+        # Its own directory's are made anew, and what is in there is made of the settings.
+        named = stamps([made["properties"], made["environ"]], Path(request["cwd"]))
+        return {**made, "named files": named}
 
     def request(self, order: Message) -> Message:
         """Return what :meth:`order` was made of, as this session's.
 
         :param order: of another session.
         """
-        made: Message = self._replace(order, 1, 0)
+        made: Message = self._replace({name: order[name] for name in order if name != "named files"}, 1, 0)
         return made
 
     def differences(self, order: Message, request: Message) -> list[str]:
@@ -90,12 +95,14 @@ class SpareOrder:
     :param idle_seconds: how long the spare waits for it.
     :param opening: the session's opening, without what each session says anew.
     :param sparks: how the Spark of each worker is started, of :meth:`SparkOrders.order`.
+    :param basetemp: the directory of temporary files that the session had which ordered it; empty for none.
     """
 
     key: str
     idle_seconds: float
     opening: Message
     sparks: dict[str, Message] = field(repr=False)
+    basetemp: str = ""
 
     def to_json(self) -> bytes:
         """Return it as one line."""
@@ -106,18 +113,27 @@ class SpareOrder:
         """Read what :meth:`to_json` gave."""
         return cls(**json.loads(line))
 
+    @property
+    def has_temporary_files(self) -> bool:
+        """Whether a Spark has to see the directory of temporary files from its start on."""
+        return _placeholder("basetemp") in json.dumps(self.sparks)
+
     def secrets(self) -> list[str]:
         """Return the names of settings and variables that sound like a user's secrets: no spare may keep them."""
         found = []
         for order in self.sparks.values():
             both = [*order["properties"].items(), *order["environ"].items()]
-            found += [name for name, value in both if is_secret(name) and _is_users(name, value)]
+            found += [name for name, value in both if holds_secret(name, value) and not _is_own(name, value)]
         return sorted(set(found))
 
 
-def _is_users(name: str, value: str) -> bool:
-    is_own = "{isolated-emr:" in value or name.startswith((_AWS, "spark.hadoop.fs.s3a.aws.credentials."))
-    return bool(value) and not is_own
+def _placeholder(name: str) -> str:
+    return f"{{isolated-emr:{name}}}"
+
+
+def _is_own(name: str, value: str) -> bool:
+    # The session's keys, files in its directory, and the name of a class.
+    return value.startswith("{isolated-emr:") or name == "spark.hadoop.fs.s3a.aws.credentials.provider"
 
 
 def _without_quick_options(order: Message) -> Message:
@@ -125,4 +141,6 @@ def _without_quick_options(order: Message) -> Message:
         name: " ".join(_QUICK_OPTIONS.sub("", value).split()) if name.endswith("JavaOptions") else value
         for name, value in order["properties"].items()
     }
-    return {**order, "properties": properties}
+    # The archive has its own check.
+    files = {name: stamp for name, stamp in order["named files"].items() if not name.endswith(".jsa")}
+    return {**order, "properties": properties, "named files": files}

@@ -14,7 +14,7 @@ from pytest_isolated_emr.keeper.spare import LEAST_MEMORY
 from pytest_isolated_emr.keeper.spare_order import SpareOrder
 from pytest_isolated_emr.lifecycle.spare_slot import SpareSlot
 from pytest_isolated_emr.lifecycle.state_root import HOME_VARIABLE, StateRoot
-from pytest_isolated_emr.spark.environment import is_of_jvm
+from pytest_isolated_emr.spark.environment import holds_secret, is_of_jvm
 
 #: In place of a descriptor, in the command line of a keeper that is a spare.
 AHEAD = "ahead"
@@ -23,6 +23,8 @@ AHEAD = "ahead"
 _BYTES, _BYTES_OF_SPARK = 256 << 20, 768 << 20
 # What failed is not tried again after every run.
 _SECONDS_UNTIL_NEXT_TRY = 3600.0
+
+_REFUSED = "no spare keeps a secret"
 
 
 def start_ahead(order: SpareOrder, root: StateRoot) -> None:
@@ -34,13 +36,13 @@ def start_ahead(order: SpareOrder, root: StateRoot) -> None:
     """
     needed = _BYTES + _BYTES_OF_SPARK * len(order.sparks)
     slot = SpareSlot(root, order.key)
-    if psutil.virtual_memory().available < needed + LEAST_MEMORY or _is_recent(slot.log):
+    if psutil.virtual_memory().available < needed + LEAST_MEMORY or _has_failed(slot.log):
         return
     secrets = order.secrets()
     root.spares.mkdir(mode=0o700, exist_ok=True)
     with slot.log.open("wb") as log:
         if secrets:
-            log.write(f"no spare keeps a secret: {', '.join(secrets)}\n".encode())
+            log.write(f"{_REFUSED}: {', '.join(secrets)}\n".encode())
             return
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest_isolated_emr.keeper", AHEAD],
@@ -50,7 +52,11 @@ def start_ahead(order: SpareOrder, root: StateRoot) -> None:
             start_new_session=True,
             cwd="/",
             env={
-                **{name: value for name, value in os.environ.items() if is_of_jvm(name)},
+                **{
+                    name: value
+                    for name, value in os.environ.items()
+                    if is_of_jvm(name) and not holds_secret(name, value)
+                },
                 HOME_VARIABLE: str(root.path),
             },
         )
@@ -59,9 +65,11 @@ def start_ahead(order: SpareOrder, root: StateRoot) -> None:
         stdin.write(order.to_json())
 
 
-def _is_recent(log: Path) -> bool:
+def _has_failed(log: Path) -> bool:
+    """Tell whether it failed, and not long ago. One that was ended before it was ready has said nothing."""
     try:
-        status = log.stat()
+        age = time.time() - log.stat().st_mtime
+        text = log.read_text(errors="replace")
     except FileNotFoundError:
         return False
-    return time.time() - status.st_mtime < _SECONDS_UNTIL_NEXT_TRY
+    return age < _SECONDS_UNTIL_NEXT_TRY and bool(text) and not text.startswith(_REFUSED)

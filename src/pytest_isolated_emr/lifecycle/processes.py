@@ -20,10 +20,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from pytest_isolated_emr.lifecycle.host import boot_id
-
-#: The environment variable that the keeper sets to its run id for all that it starts. It finds what the
-#: journal could not name: a process whose start was intended when the keeper was killed, and orphans.
-RUN_ID_VARIABLE = "ISOLATED_EMR_PROCESS_OF"
+from pytest_isolated_emr.lifecycle.run_id import RUN_ID_VARIABLE
 
 #: How long the kernel may take to end a killed process; only one that hangs in a system call takes longer.
 KILL_WAIT_SECONDS = 5.0

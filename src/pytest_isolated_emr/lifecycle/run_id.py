@@ -6,6 +6,10 @@ import re
 import secrets
 from datetime import datetime, timezone
 
+#: The environment variable that the keeper sets to its run id for all that it starts. It finds what the
+#: journal could not name: a process whose start was intended when the keeper was killed, and orphans.
+RUN_ID_VARIABLE = "ISOLATED_EMR_PROCESS_OF"
+
 #: How many characters a new run id has.
 RUN_ID_WIDTH = 22
 

@@ -38,6 +38,9 @@ METADATA_NAME = "session.json"
 #: What survives the session for a look: scratch and logs of failed tests.
 KEPT_NAME = "kept"
 
+#: What a session is before it has an owner.
+WARMING, SPARE = "warming", "spare"
+
 #: What a directory is called until it is locked.
 NEW_PREFIX = ".new-"
 
@@ -63,7 +66,7 @@ class SessionMetadata:
     :param command: the command line of the client.
     :param backend: where Spark runs.
     :param versions: versions of parts, by their name.
-    :param state: ``session``; ``spare`` where it waits for an owner, ``warming`` where it gets ready for that.
+    :param state: ``session``; :data:`SPARE` where it waits for an owner, :data:`WARMING` where it gets ready for that.
     """
 
     run_id: str
@@ -77,6 +80,11 @@ class SessionMetadata:
     backend: str
     versions: dict[str, str]
     state: str = "session"
+
+    @property
+    def is_spare(self) -> bool:
+        """Whether it has no owner yet."""
+        return self.state in (WARMING, SPARE)
 
     @classmethod
     def of_this_process(

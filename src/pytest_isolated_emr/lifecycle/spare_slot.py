@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import re
 from contextlib import suppress
 from pathlib import Path
 
 from pytest_isolated_emr.lifecycle.run_id import is_run_id
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 
+_KEY = re.compile("[0-9a-f]{32}")
 # A run id has some twenty bytes.
 _MOST_BYTES = 256
 
@@ -93,19 +94,23 @@ def offered(root: StateRoot, key: str) -> str:
     """
     try:
         file = os.open(root.spares / key, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            run_id = os.read(file, _MOST_BYTES).decode(errors="replace")
+        finally:
+            os.close(file)
     except OSError:
+        # There is none, or what is there is no file.
         return ""
-    try:
-        run_id = os.read(file, _MOST_BYTES).decode(errors="replace")
-    finally:
-        os.close(file)
     return run_id if is_run_id(run_id) else ""
 
 
-def keys(root: StateRoot) -> Iterator[str]:
-    """Yield the keys of which there are spares, or were.
+def remove_dead(root: StateRoot) -> None:
+    """Remove the places of spares that are gone, whose keepers did not come to give them up.
 
     :param root: the state root.
+    :raises OSError: the directory cannot be written.
     """
-    if root.spares.is_dir():
-        yield from sorted(path.name for path in root.spares.iterdir() if not path.suffix)
+    for path in list(root.spares.iterdir()) if root.spares.is_dir() else ():
+        slot = SpareSlot(root, path.name)
+        if _KEY.fullmatch(path.name) and path.is_file() and not path.is_symlink() and slot.take():
+            slot.give_up()

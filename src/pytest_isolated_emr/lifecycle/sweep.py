@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from pytest_isolated_emr.lifecycle import spare_slot
 from pytest_isolated_emr.lifecycle.journal import JOURNAL_NAME, Journal, Resource
 from pytest_isolated_emr.lifecycle.leftovers import Leftover, live_processes, look, plan
 from pytest_isolated_emr.lifecycle.processes import end_tree
@@ -78,6 +79,8 @@ def sweep(
             report.removed.append(leftover)
         else:
             _remove(root, leftover, report, kept=kept, removers=removers or {}, now=now)
+    if delete:
+        spare_slot.remove_dead(root)
     return report
 
 

@@ -3,6 +3,8 @@
 Made by a JVM at its exit, for one Java and one class path
 (https://docs.oracle.com/en/java/javase/17/vm/class-data-sharing.html). The JVM that uses it checks that it fits, jar by
 jar, and goes on without it if it does not.
+
+What only its making needs is imported there: each run asks whether there is one.
 """
 
 from __future__ import annotations
@@ -15,11 +17,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import filelock
-import psutil
-
 from pytest_isolated_emr.errors import SparkNotStarted
-from pytest_isolated_emr.spark import preload, training_run
+from pytest_isolated_emr.spark import preload
 from pytest_isolated_emr.spark.installation import SparkInstallation
 from pytest_isolated_emr.spark.jar_cache import JarSet, locked, staging_directory
 from pytest_isolated_emr.spark.java import Java
@@ -89,6 +88,9 @@ class ClassData:
         :param environ: the user's own environment, in which Java and Spark are found.
         :raises OSError: it cannot be started.
         """
+        import filelock
+        import psutil
+
         log = self.path.with_suffix(".log")
         if self.path.exists() or psutil.virtual_memory().available < _BYTES or _is_recent(log):
             return False
@@ -117,6 +119,8 @@ class ClassData:
         return self.path.with_suffix(".lock")
 
     def _train(self, work: Path, made: Path) -> None:
+        from pytest_isolated_emr.spark import training_run
+
         log = work / "log"
         try:
             with log.open("wb") as output:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import sys
@@ -13,14 +14,18 @@ from pathlib import Path
 _OF_JVM = re.compile(
     r"""
     PATH | HOME | USER | LOGNAME | SHELL | TMPDIR | TZ | LANG | LANGUAGE | LC_.* | LD_.* | DYLD_.* | MALLOC_.* | GLIBC_.*
-    | .*JAVA.* | JDK_.* | JVM_.* | CLASSPATH
+    | TZDIR | HOSTALIASES | LOCALDOMAIN | RES_OPTIONS
+    | .*JAVA.* | JDK_.* | JVM_.* | CLASSPATH | LOG4J_.*
     | SPARK_.* | PYSPARK_.* | _PYSPARK_.* | HADOOP_.* | HIVE_.* | YARN_.* | KRB5.* | PYTHON.* | VIRTUAL_ENV | CONDA_PREFIX
     | DOCKER_.* | XDG_RUNTIME_DIR
     """,
     re.VERBOSE,
 )
 # Spark's own idea of it: https://spark.apache.org/docs/latest/configuration.html, spark.redaction.regex
-_SECRET = re.compile(r"(?i)secret|password|token|access[._]?key|credential")
+_SECRET_WORDS = r"secret|password|token|access[._]?key|credential"
+_SECRET = re.compile(_SECRET_WORDS, re.IGNORECASE)
+# The same inside of a value, as options have it (-Djavax.net.ssl.trustStorePassword=…), and a URL with a user's password.
+_SECRET_INSIDE = re.compile(rf"(?:{_SECRET_WORDS})[\w.-]*=|://[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
 
 #: Where a remote Spark is before it is there.
 NO_SERVER_YET = "sc://isolated-emr.invalid"
@@ -67,6 +72,16 @@ def remote_variables() -> dict[str, str]:
     }
 
 
+def encoded(environ: Mapping[str, str]) -> str:
+    """Return variables as a JVM that was started ahead takes them over (``StartedAhead.java``).
+
+    :param environ: the variables.
+    """
+    # They need not be text.
+    lines = b"".join(os.fsencode(f"{name}={value}\0") for name, value in environ.items())
+    return base64.b64encode(lines).decode()
+
+
 def is_of_jvm(name: str) -> bool:
     """Tell whether a JVM has to be started with a variable of the environment, as it could not take it over later.
 
@@ -75,9 +90,10 @@ def is_of_jvm(name: str) -> bool:
     return bool(_OF_JVM.fullmatch(name))
 
 
-def is_secret(name: str) -> bool:
+def holds_secret(name: str, value: str) -> bool:
     """Tell whether a variable or a setting sounds like one that holds a secret.
 
     :param name: its name.
+    :param value: its value.
     """
-    return bool(_SECRET.search(name))
+    return bool(value) and bool(_SECRET.search(name) or _SECRET_INSIDE.search(value))

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
 
 from pytest_isolated_emr.spark.installation import SparkInstallation
 from pytest_isolated_emr.spark.java import Java
@@ -244,11 +243,11 @@ def _ivy_file(modules: Sequence[Module], excludes: Sequence[tuple[str, str]]) ->
     ]
     for module in modules:
         lines.append(
-            f"    <dependency org={quoteattr(module.group)} name={quoteattr(module.name)} "
-            f'rev={quoteattr(module.version)} transitive="{str(module.transitive).lower()}"/>'
+            f"    <dependency org={_quoted(module.group)} name={_quoted(module.name)} "
+            f'rev={_quoted(module.version)} transitive="{str(module.transitive).lower()}"/>'
         )
     for group, name in excludes:
-        lines.append(f'    <exclude org={quoteattr(group)} module={quoteattr(name)} matcher="glob"/>')
+        lines.append(f'    <exclude org={_quoted(group)} module={_quoted(name)} matcher="glob"/>')
     lines += ["  </dependencies>", "</ivy-module>", ""]
     return "\n".join(lines)
 
@@ -273,10 +272,17 @@ def _settings_file(sources: Sources, local: bool) -> str:
             'root="file:${user.home}/.m2/repository/"/>'
         )
     for number, root in enumerate((*sources.extra, *sources.mirrors), start=1):
-        url = quoteattr(root.rstrip("/") + "/")
+        url = _quoted(root.rstrip("/") + "/")
         lines.append(f'      <ibiblio name="repository-{number}" root={url} {bounded}/>')
     if not sources.mirrors:
         # Without a root, it is Maven Central.
         lines.append(f'      <ibiblio name="central" {bounded}/>')
     lines += ["    </chain>", "  </resolvers>", "</ivysettings>", ""]
     return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    # Most runs fetch nothing.
+    from xml.sax.saxutils import quoteattr
+
+    return quoteattr(text)

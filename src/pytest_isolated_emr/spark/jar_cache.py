@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from pytest_isolated_emr.errors import StateRootUnusable
 
 _MANIFEST = "manifest.json"
@@ -109,6 +107,9 @@ def locked(path: Path, progress: Callable[[str], None]) -> Iterator[None]:
     :param path: the lock's file.
     :param progress: told if another process is waited for.
     """
+    # Most runs find what they look for.
+    import filelock
+
     lock = filelock.FileLock(path)
     try:
         lock.acquire(timeout=0)

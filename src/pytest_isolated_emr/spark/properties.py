@@ -24,6 +24,14 @@ JVM_START = frozenset(
     }
 )
 
+#: Settings that name classes of the user's which hear of all that Spark does.
+LISTENERS = (
+    "spark.extraListeners",
+    "spark.plugins",
+    "spark.sql.queryExecutionListeners",
+    "spark.sql.streaming.streamingQueryListeners",
+)
+
 # By any of these, code that was written for a cluster would lead out of the session.
 _PROTECTED = re.compile(
     r"""

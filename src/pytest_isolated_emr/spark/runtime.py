@@ -24,6 +24,7 @@ import pytest
 from pytest_isolated_emr.backends.base import VisibleFiles
 from pytest_isolated_emr.keeper.client import KeeperClient
 from pytest_isolated_emr.spark import properties, quick_imports, user_settings
+from pytest_isolated_emr.spark.environment import encoded
 from pytest_isolated_emr.spark.isolation import SessionIsolation
 from pytest_isolated_emr.spark.submit_arguments import submit_settings
 
@@ -211,8 +212,7 @@ class SparkRuntime:
             gateway = self._launch(conf)
         if "environ" in where:
             # It was started ahead, with no more than a JVM needs at its start.
-            lines = "".join(f"{name}={value}\0" for name, value in where["environ"].items())
-            gateway.jvm.isolatedemr.StartedAhead.replaceEnvironment(lines)
+            gateway.jvm.isolatedemr.StartedAhead.replaceEnvironment(encoded(where["environ"]))
         return gateway
 
     def _before_context(self, conf: Any) -> None:

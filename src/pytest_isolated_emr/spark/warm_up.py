@@ -15,6 +15,7 @@ import boto3
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from pytest_isolated_emr.spark.properties import LISTENERS
 from pytest_isolated_emr.spark.training_job import use
 
 # A file system that Spark has once had for a bucket, it would have again, with the settings of now.
@@ -27,16 +28,32 @@ def warm_up(directory: Path) -> None:
     :param directory: for files, which are removed.
     """
     files = directory / "warm-up"
-    spark = SparkSession.builder.getOrCreate()
+    spark = _without_hooks(SparkSession.builder).getOrCreate()
     use(spark.newSession(), files)
-    _use_aws(spark.newSession())
+    use_aws(spark.newSession())
     jvm: Any = spark._jvm
     spark.stop()
     jvm.isolatedemr.StartedAhead.forget()
     shutil.rmtree(files, ignore_errors=True)
 
 
-def _use_aws(spark: SparkSession) -> None:
+def _without_hooks(builder: Any) -> Any:
+    """Return a builder of a session of which nobody hears: the user's listeners, plugins and logs are for tests, and
+    tables made here are none of the user's warehouse."""
+    for name in LISTENERS:
+        builder = builder.config(name, "")
+    return (
+        builder.config("spark.eventLog.enabled", "false")
+        .config("spark.sql.warehouse.dir", str(Path("warehouse").absolute()))
+        .config("spark.sql.defaultCatalog", "spark_catalog")
+    )
+
+
+def use_aws(spark: SparkSession) -> None:
+    """Use the session's AWS, by Spark and by boto3, and leave nothing there.
+
+    :param spark: a session.
+    """
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket=_BUCKET)
     path = f"s3://{_BUCKET}/numbers"

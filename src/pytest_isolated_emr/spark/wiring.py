@@ -14,11 +14,12 @@ import pytest
 from pytest_isolated_emr.backend_options import image_of
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.errors import JavaNotFound, JavaTooOld
+from pytest_isolated_emr.given_settings import option
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.session import Session
 from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spare_key import spare_key
-from pytest_isolated_emr.spark import connect, jars, packages, properties
+from pytest_isolated_emr.spark import connect, driver_memory, jars, packages, properties
 from pytest_isolated_emr.spark.class_data import ClassData
 from pytest_isolated_emr.spark.environment import user_conf_directory
 from pytest_isolated_emr.spark.installation import SparkInstallation, find_spark
@@ -66,7 +67,8 @@ class SparkWiring:
 
         :param config: pytest's.
         """
-        if not self._settings.warm or self._settings.backend != "local":
+        if not self._settings.warm or (self._settings.backend == "docker" and option(config, "basetemp")):
+            # A container would see the directory as it was before pytest cleared it.
             return ""
         return spare_key(
             config, self._settings, self._environ, installation=self.installation, java=self.java
@@ -121,6 +123,9 @@ class SparkWiring:
             credentials.region,
         )
         own["spark.driver.extraClassPath"] = str(jar_set.directory / "*")
+        if self._settings.backend == "local":
+            # A container has a bound of its own, which goes with Spark's default.
+            own |= driver_memory.driver_memory(os.environ, driver_memory.usable_memory())
         theirs = self._user_defaults()
         for key in properties.split_protected(theirs)[1]:
             note(f"{key}: set in {self._user_conf}, left out, as it would lead out of the session")

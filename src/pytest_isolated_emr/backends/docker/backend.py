@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -108,7 +110,9 @@ class DockerBackend:
                 checked="what the session started",
                 cure="Report this: the plugin asks for a start before it asks for the gateway.",
             )
-        return await asyncio.shield(spark.gateway)
+        where = await asyncio.shield(spark.gateway)
+        environ = spark.environment()
+        return where if environ is None else {**where, "environ": environ}
 
     async def spark_status(self, worker: str) -> dict[str, Any]:
         """Tell whether the worker's Spark runs, or how it ended, and where its log is."""
@@ -125,6 +129,19 @@ class DockerBackend:
             self._ending[worker] = asyncio.create_task(spark.end())
         ending = self._ending.get(worker)
         return [] if ending is None else await asyncio.shield(ending)
+
+    async def warm_up(self, worker: str, log: Path) -> None:
+        """Wait until a worker's Spark answers, and run a job in it from here."""
+        environ = dict(os.environ) | self._context.variables
+        await self._sparks[worker].warm_up(sys.executable, environ, self._context.journal, log)
+
+    async def answers(self, worker: str) -> bool:
+        """Tell whether a worker's Spark answers, in a container of what the image is now."""
+        return await self._sparks[worker].answers()
+
+    async def hand_over(self, worker: str, request: SparkRequest) -> None:
+        """Take a worker's container, whose Spark has been started without all of the environment."""
+        await self._sparks[worker].hand_over(request)
 
     async def begin_cluster(self, request: ClusterRequest) -> ClusterSpark:
         """Take over that there is a cluster, and return its Spark as its container has it.

@@ -345,6 +345,21 @@ class Container:
             "(--isolated-emr-docker-memory)"
         )
 
+    async def share_cpus(self, shares: int) -> None:
+        """Set how much of busy cores it gets beside other containers.
+
+        :param shares: in relation to theirs; the engine's default is 1024.
+        """
+        with self._missing_is_ended(), engine_errors("changing a container's share of the cores"):
+            await asyncio.to_thread(self._engine.api.update_container, self._container.id, cpu_shares=shares)
+
+    async def is_of_image(self) -> bool:
+        """Tell whether it was made of what its image's name stands for now."""
+        with self._missing_is_ended(), engine_errors("asking for an image"):
+            found = await asyncio.to_thread(self._engine.api.inspect_container, self._container.id)
+            image = await asyncio.to_thread(self._engine.api.inspect_image, self._settings.image)
+        return bool(found["Image"] == image["Id"])
+
     async def kills_for_memory(self) -> int:
         """Count what the kernel killed in it, as there was too little memory; what is gone counts as none."""
         try:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_isolated_emr import errors
+from pytest_isolated_emr.aws.environment import without_profiles
 from pytest_isolated_emr.backends.base import SparkRequest
 from pytest_isolated_emr.backends.docker.container import PACKAGE_ROOT, Container, Mounts
 from pytest_isolated_emr.backends.docker.images import Image
 from pytest_isolated_emr.backends.docker.visible_environment import replaced, visible_environment
 from pytest_isolated_emr.keeper import children
+from pytest_isolated_emr.lifecycle.journal import Journal
 from pytest_isolated_emr.lifecycle.private_files import write_private
-from pytest_isolated_emr.spark import connect
+from pytest_isolated_emr.spark import connect, properties
 from pytest_isolated_emr.spark.connect import tokens
 
 _NAME = "spark"
@@ -25,6 +28,8 @@ _WORKER_PATH = f"{PACKAGE_ROOT}/pytest_isolated_emr/backends/docker/worker_path"
 _SERVER = "pytest_isolated_emr.spark.connect_server"
 # How often to look whether the server has written that it listens; nothing announces it.
 _POLL_SECONDS = 0.01
+# Of busy cores, beside other containers: what a process with the lowest priority has, and the engine's default.
+_FEW_SHARES, _USUAL_SHARES = 16, 1024
 # The token goes with the session, which is over long before that.
 _TOKEN_SECONDS = 10 * 365 * 24 * 3600
 
@@ -70,6 +75,7 @@ class SparkContainer:
         self._server: asyncio.Task[int] | None = None
         self._exit = ""
         self._kills = 0
+        self._takes_environment = False
         #: What the image has, once that is known.
         self.found: dict[str, Any] = {}
         self._fits: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -99,6 +105,68 @@ class SparkContainer:
         if not self._fits.done():
             await self.gateway
 
+    async def warm_up(self, python: str, environ: dict[str, str], journal: Journal, log: Path) -> None:
+        """Wait until it answers, and run a job in it, unless somebody hears of that: the user's listeners, a log.
+
+        :param python: the interpreter of the job.
+        :param environ: the environment of the job, without the session's AWS.
+        :param journal: the session's.
+        :param log: takes what the job prints.
+        :raises SparkNotStarted: the job failed.
+        """
+        await self.check()
+        await self._container.share_cpus(_FEW_SHARES)
+        where = await self.gateway
+        settings = self._request.properties
+        if settings.get("spark.eventLog.enabled") == "true" or any(map(settings.get, properties.LISTENERS)):
+            return
+        directory = self._place.directory / "tmp"
+        job = await children.start(
+            "warm-up",
+            [python, "-m", "pytest_isolated_emr.spark.connect.warm_up", where["url"], str(directory)],
+            journal=journal,
+            environ={**without_profiles(self._request.environ), **environ},
+            cwd=directory,
+            log=log,
+        )
+        try:
+            returncode = await asyncio.wait_for(job.wait(), self._request.timeout)
+        except asyncio.TimeoutError:
+            await job.end()
+            raise self._not_started(f"did not do a first job within {self._request.timeout:g} s") from None
+        if returncode != 0:
+            how = children.describe_exit(returncode)
+            raise self._not_started(f"failed at a first job, which ended with {how}: {children.tail(log)}")
+
+    async def answers(self) -> bool:
+        """Tell whether it answers, and is what its image is now."""
+        if not await self._container.is_of_image():
+            return False
+        # To ask for the memory is to ask its first process.
+        self._kills = await self._container.kills_for_memory()
+        port = await self._container.published(connect.CONTAINER_PORT)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            # A server of HTTP/2 speaks first. The engine's proxy takes connections for one that is stopped.
+            return bool(await reader.read(1))
+        finally:
+            writer.close()
+
+    async def hand_over(self, request: SparkRequest) -> None:
+        """Take it for what a client asks for, which has the whole environment.
+
+        :param request: fits the one that it was started with.
+        """
+        self._request = request
+        self._takes_environment = True
+        _link_new(self._place.directory / "cwd", request.cwd)
+        os.truncate(self._place.log, 0)
+        await self._container.share_cpus(_USUAL_SHARES)
+
+    def environment(self) -> dict[str, str] | None:
+        """Return what its environment has to become, if it was started without all of it."""
+        return self._environ() if self._takes_environment else None
+
     async def end(self) -> list[str]:
         """Remove the container, and return what could not be removed."""
         self.gateway.cancel()
@@ -127,26 +195,14 @@ class SparkContainer:
         self._check(found)
         self.found = found
         self._fits.set_result(None)
-        python_path = ":".join(map(str, (_WORKER_PATH, *files.python_path, *packages)))
         server = {
             "spark_home": self._image.spark_home or str(self._request.spark_home),
             "settings": self._settings(found),
         }
         write_private(directory / "server.json", json.dumps(server).encode())
-        environ = visible_environment(self._request.environ, self._urls) | {
-            connect.DIRECTORY_VARIABLE: str(directory),
-            connect.PEERS_VARIABLE: "any",
-            "HOME": str(directory),
-            "PYTHONPATH": python_path,
-            connect.PYTHON_PATH_VARIABLE: str(directory / connect.PYTHON_PATH_NAME),
-            "PYSPARK_PYTHON": found["python_executable"],
-            "PYSPARK_DRIVER_PYTHON": found["python_executable"],
-            "SPARK_LOCAL_DIRS": str(directory / "local"),
-            "TMPDIR": str(directory / "tmp"),
-        }
         run = f"import sys; sys.path.insert(0, {PACKAGE_ROOT!r}); from {_SERVER} import main; main()"
         command = [found["python_executable"], "-I", "-c", run, str(directory)]
-        self._server = asyncio.create_task(self._serve(command, environ))
+        self._server = asyncio.create_task(self._serve(command, self._environ()))
         timeout = self._request.timeout
         try:
             await asyncio.wait_for(self._wait_for(directory / "port"), timeout)
@@ -158,6 +214,23 @@ class SparkContainer:
             "url": f"sc://127.0.0.1:{port}/;x-aws-proxy-auth={token};authorization={session_id}",
             "log": str(self._place.log),
             "directory": str(directory),
+        }
+
+    def _environ(self) -> dict[str, str]:
+        """Return the variables of the server, over those of the image."""
+        directory, files = self._place.directory, self._request.files
+        packages = () if self._image.spark_home else files.packages
+        python = self.found["python_executable"]
+        return visible_environment(self._request.environ, self._urls) | {
+            connect.DIRECTORY_VARIABLE: str(directory),
+            connect.PEERS_VARIABLE: "any",
+            "HOME": str(directory),
+            "PYTHONPATH": ":".join(map(str, (_WORKER_PATH, *files.python_path, *packages))),
+            connect.PYTHON_PATH_VARIABLE: str(directory / connect.PYTHON_PATH_NAME),
+            "PYSPARK_PYTHON": python,
+            "PYSPARK_DRIVER_PYTHON": python,
+            "SPARK_LOCAL_DIRS": str(directory / "local"),
+            "TMPDIR": str(directory / "tmp"),
         }
 
     async def _serve(self, command: list[str], environ: dict[str, str]) -> int:

@@ -104,11 +104,12 @@ def connect_jars(
 def _sources(installation: SparkInstallation) -> list[Path]:
     """Return the sources to compile, of which some are for one major version of Spark only."""
     # Also in the jar beside the S3 jars, which not every server has.
-    shared = _JAVA.parent.parent / "redirect" / "java" / "ContextSettings.java"
+    shared = _JAVA.parent.parent / "redirect" / "java"
     return [
         *sorted(_JAVA.glob("*.java")),
         *sorted((_JAVA / f"spark{installation.major}").glob("*.java")),
-        shared,
+        shared / "ContextSettings.java",
+        shared / "StartedAhead.java",
     ]
 
 

@@ -14,8 +14,9 @@ from pytest_isolated_emr.backends.base import VisibleFiles
 from pytest_isolated_emr.keeper.client import KeeperClient
 from pytest_isolated_emr.spark import connect, properties
 from pytest_isolated_emr.spark.connect.access import Server
-from pytest_isolated_emr.spark.connect.isolation import ConnectIsolation, stop_session
+from pytest_isolated_emr.spark.connect.isolation import ConnectIsolation, execute, stop_session
 from pytest_isolated_emr.spark.connect.not_there import NotThere
+from pytest_isolated_emr.spark.environment import encoded
 
 Properties = dict[str, str]
 
@@ -59,6 +60,7 @@ class ContainerAccess:
         self._files = files
         self._timeout = timeout
         self._url = ""
+        self._environ: dict[str, str] | None = None
         self._sent_files = VisibleFiles()
 
     def start(self, options: Mapping[str, str]) -> None:
@@ -84,6 +86,7 @@ class ContainerAccess:
         """Wait until the server listens, and know how it is reached."""
         where = self._client.request("spark_gateway")
         self._url = where["url"]
+        self._environ = where.get("environ")
         show(self._url)
         there = replace(self._sent_files, python_path=self._files().python_path)
         return Server(there, Path(where["directory"]) / connect.PYTHON_PATH_NAME)
@@ -103,13 +106,17 @@ class ContainerAccess:
 
     def prepare(self, client: Any) -> None:
         """Have a client not try for ten minutes to reach a server that is gone: it is on this machine, and does not
-        come back."""
+        come back. By the first one the server gets the environment that it was started without."""
         if hasattr(client, "set_retry_policies"):
             policies = importlib.import_module("pyspark.sql.connect.client.retries")
             client.set_retry_policies([policies.DefaultPolicy(**_RETRIES)])
         else:
             # pyspark 3.5
             client._retry_policy.update(_RETRIES)
+        environ, self._environ = self._environ, None
+        if environ is not None:
+            # The server was started ahead, with no more than a JVM needs at its start.
+            execute(client, "environment", encoded(environ))
 
     def isolation_of(self, shared: Any, settings: Mapping[str, str]) -> ConnectIsolation:
         """Return what gives tests sessions of their own beside a shared one."""

@@ -60,17 +60,28 @@ class ConnectIsolation(FreshSessions[str]):
                 client.close()
 
     def _command(self, kind: str, value: str) -> None:
-        from google.protobuf import any_pb2
-        from pyspark.sql.connect.proto import Command
-
-        extension = any_pb2.Any(type_url=f"isolatedemr/{kind}", value=value.encode())
         # The test may have stopped the shared session.
         session = new_session(self.shared) if self.shared.is_stopped else self.shared
         try:
-            session.client.execute_command(Command(extension=extension))
+            execute(session.client, kind, value)
         finally:
             if session is not self.shared:
                 stop_session(session)
+
+
+def execute(client: Any, kind: str, value: str) -> None:
+    """Have a server execute one of our commands.
+
+    :param client: of a session.
+    :param kind: the command.
+    :param value: its value.
+    :raises pyspark.errors.PySparkException: it failed.
+    """
+    from google.protobuf import any_pb2
+    from pyspark.sql.connect.proto import Command
+
+    extension = any_pb2.Any(type_url=f"isolatedemr/{kind}", value=value.encode())
+    client.execute_command(Command(extension=extension))
 
 
 def stop_session(session: Any) -> None:

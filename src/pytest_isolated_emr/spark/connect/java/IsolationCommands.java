@@ -12,6 +12,9 @@ import org.sparkproject.connect.protobuf.Any;
  *
  * A command's type is its URL, isolatedemr/mark or isolatedemr/restore. Its value has the name in the first line. In
  * those after it are sessions to end first, each with its id, a blank and its user.
+ *
+ * Of a server that was started before its session isolatedemr/forget takes the numbers that plans show back to their
+ * beginning, and isolatedemr/environment gives it the variables of its value, see StartedAhead.
  */
 public abstract class IsolationCommands {
     private static final String TYPE = "isolatedemr/";
@@ -33,10 +36,26 @@ public abstract class IsolationCommands {
                 throw new IllegalArgumentException("there is no mark " + lines[0]);
             }
             mark.restore(session);
+        } else if (type.equals(TYPE + "environment")) {
+            this.startedAhead(true, command.getValue().toStringUtf8());
+        } else if (type.equals(TYPE + "forget")) {
+            this.startedAhead(false, "");
         } else {
             return false;
         }
         return true;
+    }
+
+    private void startedAhead(boolean takesEnvironment, String variables) {
+        try {
+            if (takesEnvironment) {
+                StartedAhead.replaceEnvironment(variables);
+            } else {
+                StartedAhead.resetCounters();
+            }
+        } catch (ReflectiveOperationException error) {
+            throw new IllegalStateException(error);
+        }
     }
 
     /** Ends a session that its client has left. */

@@ -3,6 +3,8 @@ package isolatedemr;
 import java.io.IOException;
 import java.lang.reflect.Field;
 import java.lang.reflect.Method;
+import java.util.Arrays;
+import java.util.Base64;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
@@ -24,6 +26,12 @@ public final class StartedAhead {
     /** Forgets what was done before: file systems with their settings, and numbers that plans show. */
     public static void forget() throws IOException {
         FileSystem.closeAll();
+        resetCounters();
+        System.gc();
+    }
+
+    /** Has plans begin with the numbers of a new JVM. */
+    public static void resetCounters() {
         for (int i = 0; i < COUNTERS.length; i++) {
             int dot = COUNTERS[i].lastIndexOf('.');
             try {
@@ -36,13 +44,12 @@ public final class StartedAhead {
                 continue;
             }
         }
-        System.gc();
     }
 
     /**
      * Gives this process another environment, which it and those that it starts see from now on.
      *
-     * @param variables NAME=VALUE, each with a null character after it.
+     * @param variables NAME=VALUE, each with a null byte after it, in Base64: they need not be text.
      */
     public static void replaceEnvironment(String variables) throws ReflectiveOperationException {
         Class known = Class.forName("java.lang.ProcessEnvironment");
@@ -52,13 +59,18 @@ public final class StartedAhead {
         Method name = valueOf("Variable");
         Method value = valueOf("Value");
         environment.clear();
-        String[] each = variables.split("\0", -1);
-        for (int i = 0; i < each.length; i++) {
-            int end = each[i].indexOf('=');
-            if (end > 0) {
-                Object[] left = new Object[] {each[i].substring(0, end)};
-                Object[] right = new Object[] {each[i].substring(end + 1)};
+        byte[] bytes = Base64.getDecoder().decode(variables);
+        int start = 0;
+        int separator = -1;
+        for (int i = 0; i < bytes.length; i++) {
+            if (bytes[i] == '=' && separator < 0) {
+                separator = i;
+            } else if (bytes[i] == 0) {
+                Object[] left = new Object[] {Arrays.copyOfRange(bytes, start, separator)};
+                Object[] right = new Object[] {Arrays.copyOfRange(bytes, separator + 1, i)};
                 environment.put(name.invoke(null, left), value.invoke(null, right));
+                start = i + 1;
+                separator = -1;
             }
         }
     }
@@ -73,7 +85,7 @@ public final class StartedAhead {
 
     private static Method valueOf(String kind) throws ReflectiveOperationException {
         Class found = Class.forName("java.lang.ProcessEnvironment$" + kind);
-        Method method = found.getDeclaredMethod("valueOf", new Class[] {String.class});
+        Method method = found.getDeclaredMethod("valueOf", new Class[] {byte[].class});
         method.setAccessible(true);
         return method;
     }
