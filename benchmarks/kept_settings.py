@@ -10,7 +10,7 @@ from benchmarks.spark_settings import AGAIN, PROCESSOR, TAKEN_BACK, TRIED, Varia
 
 EXPLANATION = """\
 The ten tests and two that write to `s3://`, as whole processes with an archive, with one change each, in turns. Figures are ratios to
-the run without the change, in the same round: of seconds in all, and of seconds of processors, which other work on the machine disturbs
+the mean of the runs without the change just before and after: of seconds in all, and of seconds of processors, which other work on the machine disturbs
 less."""
 
 NOISE = """\
