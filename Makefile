@@ -12,13 +12,16 @@ PART ?=
 # Tests mostly wait for processes that they start; they differ much in how long they take.
 TEST_ARGS := -n 2 --dist worksteal
 
-.PHONY: demo test lint test-spark4 test-spark35 bench bench-docker class-lists clean
+.PHONY: demo test test-all lint test-spark4 test-spark35 test-thorough test-by-spare bench bench-docker class-lists clean
 
 demo: $(VENV)/.ready
 	@scripts/ensure-java
 	cd fixtures/flights && ../../$(BIN)/pytest --isolated-emr -n 2 --dist loadscope $(PYTEST_ARGS)
 
 test: lint test-spark4 test-spark35
+
+# What takes too long for each change: rare faults of spares, and all Spark tests with runs that claim one.
+test-all: test test-thorough test-by-spare
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -29,14 +32,27 @@ test-spark4: $(VENV)/.ready $(CLIENTS)/.ready
 	@scripts/ensure-java
 	@scripts/ensure-docker $(BIN)/python
 	@$(BIN)/isolated-emr image build
-	$(BIN)/pytest $(TEST_ARGS) $(PYTEST_ARGS)
+	$(BIN)/pytest -m 'not thorough' $(TEST_ARGS) $(PYTEST_ARGS)
 
 # The part that touches Spark, under the Spark of emr-7.x.
 test-spark35: $(VENV35)/.ready $(CLIENTS)/.ready
 	@scripts/ensure-java
 	@scripts/ensure-docker $(VENV35)/bin/python
 	@$(VENV35)/bin/isolated-emr image build
-	$(VENV35)/bin/pytest -m spark $(TEST_ARGS) $(PYTEST_ARGS)
+	$(VENV35)/bin/pytest -m 'spark and not thorough' $(TEST_ARGS) $(PYTEST_ARGS)
+
+test-thorough: $(VENV)/.ready $(VENV35)/.ready
+	@scripts/ensure-java
+	$(BIN)/pytest -m thorough $(TEST_ARGS) $(PYTEST_ARGS)
+	$(VENV35)/bin/pytest -m 'spark and thorough' $(TEST_ARGS) $(PYTEST_ARGS)
+
+# Each run of these files claims a spare that another run of its suite has left.
+BY_SPARE := tests/end_to_end/test_spark_isolation.py tests/compatibility
+
+test-by-spare: $(VENV)/.ready $(VENV35)/.ready
+	@scripts/ensure-java
+	TEST_BY_SPARE=1 $(BIN)/pytest $(BY_SPARE) $(TEST_ARGS) $(PYTEST_ARGS)
+	TEST_BY_SPARE=1 $(VENV35)/bin/pytest $(BY_SPARE) -m spark $(TEST_ARGS) $(PYTEST_ARGS)
 
 bench: $(VENV)/.ready
 	@scripts/ensure-java

@@ -37,7 +37,13 @@ def test_what_needs_no_spark(project, run_pytest, suite):
 @pytest.mark.spark
 @pytest.mark.parametrize(
     ("suite", "count"),
-    [("test_spark", 6), ("test_exit_codes", 9), ("test_hard_coded", 6), ("test_configurations", 6)],
+    [
+        ("test_spark", 6),
+        ("test_exit_codes", 9),
+        ("test_hard_coded", 6),
+        ("test_configurations", 6),
+        ("test_ahead", 4),
+    ],
 )
 def test_what_runs_spark(project, run_pytest, suite, count):
     copy_suite(suite, project)

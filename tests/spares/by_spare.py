@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import psutil
 
 from pytest_isolated_emr.lifecycle.processes import ProcessIdentity, descendants_of, processes_of
-from pytest_isolated_emr.lifecycle.session_directory import SPARE, is_alive, read_metadata
+from pytest_isolated_emr.lifecycle.session_directory import SPARE, WARMING, is_alive, read_metadata
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spark import jars
@@ -99,11 +101,22 @@ def ready_spares(home: Path) -> list[Path]:
 
 def wait_for_spare(home: Path) -> Spare:
     """Wait until a spare can be claimed, and return it."""
-    wait_for(lambda: ready_spares(home), f"a spare in {home}; {logs_of(home)}")
+    wait_for(lambda: ready_spares(home) or _hurry(home), f"a spare in {home}; {logs_of(home)}")
     (path,) = ready_spares(home)
     metadata = read_metadata(path)
     assert metadata is not None
     return Spare(path.name, path, metadata.keeper, (metadata.keeper, *descendants_of(metadata.keeper)))
+
+
+def _hurry(home: Path) -> None:
+    """Give spares that get ready the usual priority: here a test waits for them, beside others."""
+    for path, state in live(home):
+        metadata = read_metadata(path)
+        if state == WARMING and metadata is not None:
+            for each in (metadata.keeper, *descendants_of(metadata.keeper)):
+                # It may have ended; and only root can, where only for root it was lowered.
+                with suppress(ProcessLookupError, PermissionError):
+                    os.setpriority(os.PRIO_PGRP, each.pid, 0)
 
 
 def logs_of(home: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ import io
 import socket
 import sys
 import threading
+from contextlib import closing
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -26,6 +27,7 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.serving import DechunkedInput
 
 from .access import WsgiApp
+from .object_bodies import ObjectBody
 
 
 class HttpServer(Server):  # type: ignore[misc]
@@ -111,6 +113,34 @@ class _Request(HTTPRequest):  # type: ignore[misc]
 class _Connection(HTTPConnection):  # type: ignore[misc]
     RequestHandlerClass = _Request
 
+    def __init__(self, server: HttpServer, connected: socket.socket) -> None:
+        super().__init__(server, connected, _make_file)
+
+
+def _make_file(connected: socket.socket, mode: str, size: int) -> Any:
+    # cheroot's own files are written in Python, for TLS.
+    return connected.makefile("rb", size) if "r" in mode else _Writer(connected)
+
+
+class _Writer:
+    """The writing side of a connection."""
+
+    closed = False
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+
+    def write(self, data: bytes) -> int:
+        """Send all of some data."""
+        self._socket.sendall(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: nothing waits."""
+
+    def close(self) -> None:
+        """Do nothing: the socket is closed by its connection."""
+
 
 class _Body:
     """A request's body, which is whole or an error."""
@@ -183,6 +213,22 @@ class _Gateway(Gateway_10):  # type: ignore[misc]
             path, environ["HTTP_HOST"] = whole.path, whole.netloc
         environ["PATH_INFO"] = unquote(path).encode().decode("latin-1") if "%" in path else path
         return environ
+
+    def respond(self) -> None:
+        """Answer the request."""
+        response = self.req.server.wsgi_app(self.env, self.start_response)
+        if isinstance(response, ObjectBody):
+            with closing(response):
+                self.req.ensure_headers_sent()
+                response.send(self.req.conn.socket)
+            return
+        try:
+            for chunk in filter(None, response):
+                self.write(chunk)
+        finally:
+            self.req.ensure_headers_sent()
+            if hasattr(response, "close"):
+                response.close()
 
     def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Any:
         """Begin the answer; log the requests that the endpoint failed at (5xx), and no others."""

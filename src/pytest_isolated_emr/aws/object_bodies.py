@@ -7,26 +7,37 @@ a range of one. Spark reads parquet by ranges.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 from moto.s3.models import FakeKey
 from moto.s3.responses import S3Response
+from moto.utilities.utils import md5_hash
 from wrapt import ObjectProxy
 
-_PIECE = 1 << 20
+from .joined_parts import JoinedParts
+
+_PIECE = 1 << 18
 
 
 def install() -> None:
-    """Have large objects written to their file at once. Call it once, before the first request.
+    """Have large objects written to their file at once, and hashed from memory. Call it once, before the first request.
 
-    The buffer would hold them in memory first, beside the request's body.
+    The buffer would hold them in memory first, beside the request's body, and the hash be made of what is read back.
     """
     get, put = FakeKey.value.fget, FakeKey.value.fset
 
-    def write(key: FakeKey, value: bytes) -> None:
+    def write(key: FakeKey, value: bytes | JoinedParts) -> None:
+        if isinstance(value, JoinedParts):
+            key._value_buffer.close()
+            key._value_buffer = value.file
+            key.contentsize = len(value)
+            return
         if len(value) > key._max_buffer_size:
             key._value_buffer.rollover()
+            if key._etag is None:
+                key._etag = md5_hash(value).hexdigest()
         put(key, value)
 
     FakeKey.value = property(get, write)
@@ -57,11 +68,22 @@ class ObjectBody:
     def __iter__(self) -> Iterator[bytes]:
         at, end = self._start, self._start + self._length
         while at < end:
-            piece = os.pread(self._fd, min(_PIECE, end - at), at)
-            if not piece:
-                raise EOFError(f"an object's file ends at byte {at}, not at {end}")
-            yield piece
-            at += len(piece)
+            yield (piece := os.pread(self._fd, min(_PIECE, end - at), at))
+            at += self._counted(len(piece), at)
+
+    def send(self, receiver: socket.socket) -> None:
+        """Send the bytes, which the kernel does by itself.
+
+        :param receiver: a connection that waits where it must.
+        """
+        at, end = self._start, self._start + self._length
+        while at < end:
+            at += self._counted(os.sendfile(receiver.fileno(), self._fd, at, end - at), at)
+
+    def _counted(self, count: int, at: int) -> int:
+        if not count:
+            raise EOFError(f"an object's file ends at byte {at}, not at {self._start + self._length}")
+        return count
 
     def close(self) -> None:
         """Close the file, once."""

@@ -135,6 +135,7 @@ class CommandRequest:
     :param cwd: its working directory.
     :param stdout: a file that takes its standard output.
     :param stderr: a file that takes its standard error.
+    :param line: what the same command does instead where it was started ahead: it is written to its standard input.
     """
 
     cluster: str
@@ -144,6 +145,7 @@ class CommandRequest:
     cwd: Path
     stdout: Path
     stderr: Path
+    line: str = ""
 
 
 class Backend(Protocol):
@@ -216,9 +218,21 @@ class CommandBackend(Backend, Protocol):
         :param port: that on which it says that it listens.
         """
 
+    async def start_ahead(self, request: CommandRequest) -> None:
+        """Start a command of a cluster before it is wanted: it waits for a line on its standard input. Where memory is
+        short, or the backend has no such commands, nothing is started.
+
+        :raises OSError: it cannot be started.
+        """
+
+    async def end_ahead(self, cluster: str, name: str) -> None:
+        """End a command that was started ahead and is not wanted, if there is one."""
+
     async def run_command(self, request: CommandRequest) -> int:
         """Run a command of a cluster to its end, and return its exit code, negative for a signal.
 
+        :param request: the command; one of its name that was started ahead takes its place if it has a line for that, and
+            ends otherwise.
         :raises OSError: it cannot be started.
         """
 

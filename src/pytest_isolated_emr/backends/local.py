@@ -173,6 +173,14 @@ class LocalBackend:
         """Return the port: it is this machine's."""
         return port
 
+    async def start_ahead(self, request: CommandRequest) -> None:
+        """Start a command of a cluster before it is wanted."""
+        await self._commands.start_ahead(request)
+
+    async def end_ahead(self, cluster: str, name: str) -> None:
+        """End a command that was started ahead and is not wanted, if there is one."""
+        await self._commands.end_ahead(cluster, name)
+
     async def run_command(self, request: CommandRequest) -> int:
         """Run a command of a cluster to its end, and return its exit code, negative for a signal."""
         return await self._commands.run(request)

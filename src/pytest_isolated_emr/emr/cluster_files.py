@@ -48,6 +48,8 @@ class ClusterFiles:
         self.variables: dict[str, str] = {}
         #: What of the Configurations has no effect here, one sentence each.
         self.notes: list[str] = []
+        #: What runs a module of this package, whose name comes next.
+        self.module_runner: list[str] = []
         self._image = ""
 
     def make(self, spark: ClusterSpark, asked: Sequence[dict[str, Any]], release_label: str | None) -> None:
@@ -85,6 +87,7 @@ class ClusterFiles:
         ClusterSpark.from_message(described).write(self.path / SPARK_FILE)
         _write_info(self.path / "info", self._cluster_id)
         self._image = spark.image
+        self.module_runner = spark.program
         own = self._variables(spark)
         self.variables = spark.environ | own
         self.variables = self.variables_with(applied.variables)

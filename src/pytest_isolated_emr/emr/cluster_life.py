@@ -168,7 +168,7 @@ class ClusterLife:
 
     def _run_step(self, step: Step) -> None:
         try:
-            failure = self._cluster.runner.run_step(step)
+            failure = self._cluster.runner.run_step(step, self._cluster.next_step_id)
         except Exception as error:  # noqa: BLE001 - the step has to end, and its clients to be told
             traceback.print_exc()
             failure = FailureDetails("Unknown Error.", f"{type(error).__name__}: {error}")

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from moto.emr.models import Cluster as MotoCluster
-from moto.emr.models import ElasticMapReduceBackend
+from moto.emr.models import ElasticMapReduceBackend, random_step_id
 
 from pytest_isolated_emr.emr import instances, steps
 from pytest_isolated_emr.emr.cluster_files import ClusterFiles
@@ -110,6 +110,7 @@ class Cluster(MotoCluster):  # type: ignore[misc]
             self.keep_job_flow_alive_when_no_steps = self.termination_protected = True
         self.changed = threading.Condition()
         self.steps: list[Step] = []
+        self._id_of_next_step = ""
         self.sessions = ClusterSessions()
         self.code: str | None = None
         self.message = "Provisioning Amazon EC2 capacity"
@@ -145,8 +146,23 @@ class Cluster(MotoCluster):  # type: ignore[misc]
                 )
             if sum(step.is_active for step in self.steps) + len(added) > MAX_ACTIVE_STEPS:
                 raise too_many_steps()
+            if self._id_of_next_step:
+                added[0].id, self._id_of_next_step = self._id_of_next_step, ""
             self.steps.extend(added)
             self.changed.notify_all()
+
+    def next_step_id(self) -> str:
+        """Return the id of the step that begins next, which need not be there yet; empty if there will be none."""
+        with self.changed:
+            if self.ending is not None:
+                return ""
+            pending = next((step for step in self.steps if step.state == steps.PENDING), None)
+            if pending is not None:
+                return str(pending.id)
+            if self.auto_terminate:
+                return ""
+            self._id_of_next_step = self._id_of_next_step or random_step_id()
+            return self._id_of_next_step
 
     # What is asked of it while it lives
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from pytest_isolated_emr.emr.commands_of_steps import (
 from pytest_isolated_emr.emr.logs import ControllerLog, LogUploads
 from pytest_isolated_emr.emr.session_server import SessionServer
 from pytest_isolated_emr.emr.steps import FailureDetails, Step
+from pytest_isolated_emr.emr.steps_ahead import StepsAhead, name_of
 from pytest_isolated_emr.keeper.concurrent_client import ConcurrentKeeperClient
 
 _TAIL = 4000
@@ -37,11 +40,13 @@ class Runner:
         self._cluster_id = cluster_id
         self._files = files
         self._uploads = uploads
+        self._ahead = StepsAhead(keeper, cluster_id, files)
 
-    def run_step(self, step: Step) -> FailureDetails | None:
+    def run_step(self, step: Step, next_step_id: Callable[[], str]) -> FailureDetails | None:
         """Run a step to its end, and return why it failed, if it did; its logs are on S3 then.
 
         :param step: the step.
+        :param next_step_id: returns the id of the step that begins next; empty if there will be none.
         """
         logs = self._files.log_directory("steps", step.id)
         controller = ControllerLog(logs / "controller")
@@ -57,8 +62,21 @@ class Runner:
             (logs / "stderr").write_text(f"{error}\n", encoding="utf-8")
             returncode = None
         else:
-            variables = {"EMR_STEP_ID": step.id}
-            returncode = self._run(f"step {step.id}", command, directory, logs, controller, variables)
+            line = self._ahead.take(step.id, command)
+            threading.Thread(
+                target=lambda: self._ahead.start(next_step_id(), command),
+                name=f"after {step.id}",
+                daemon=True,
+            ).start()
+            returncode = self._run(
+                name_of(step.id),
+                command,
+                directory,
+                logs,
+                controller,
+                {"EMR_STEP_ID": step.id},
+                line,
+            )
         seconds = round(time.monotonic() - started)
         controller.info("Step created jobs: ")
         if returncode == 0:
@@ -107,7 +125,7 @@ class Runner:
         :param step: the step.
         :param at_once: whether it is killed with all that descends from it; else its own process is asked to end.
         """
-        of_step = {"cluster": self._cluster_id, "name": f"step {step.id}"}
+        of_step = {"cluster": self._cluster_id, "name": name_of(step.id)}
         if at_once:
             return bool(self._keeper.request("end_command", **of_step)["ended"])
         return bool(self._keeper.request("signal_command", **of_step, number=signal.SIGTERM)["sent"])
@@ -143,6 +161,7 @@ class Runner:
         logs: Path,
         controller: ControllerLog,
         variables: dict[str, str],
+        line: str = "",
     ) -> int | None:
         """Run a command to its end; return its exit code, negative for a signal, or None if it did not start."""
         text = " ".join(command)
@@ -160,6 +179,7 @@ class Runner:
             cwd=str(directory),
             stdout=str(logs / "stdout"),
             stderr=str(logs / "stderr"),
+            line=line,
         )
         if "not_started" in reply:
             with (logs / "stderr").open("a", encoding="utf-8") as stderr:

@@ -80,7 +80,7 @@ class SessionServer:
         notes += [f"{name}: without effect here" for name in applied.without_effect]
         described = {"settings": applied.spark, "notes": notes}
         write_private(self._directory / "session.json", json.dumps(described).encode())
-        container = Container.make(self._files.path, "")
+        container = Container.make(self._files.path)
         container.logs.mkdir(parents=True, mode=0o700)
         stderr = container.logs / "stderr"
         reply = self._keeper.request(

@@ -12,6 +12,7 @@ import socket
 import sys
 
 from pytest_isolated_emr.keeper.keeper import Keeper
+from pytest_isolated_emr.keeper.spare_keeper import SpareKeeper
 from pytest_isolated_emr.keeper.spare_order import SpareOrder
 from pytest_isolated_emr.keeper.start_ahead import AHEAD, start_ahead
 from pytest_isolated_emr.lifecycle.processes import become_subreaper
@@ -29,11 +30,12 @@ def main() -> None:
 
 
 async def _serve(what: str) -> None:
-    keeper = Keeper()
+    keeper: Keeper
     if what == AHEAD:
-        order = SpareOrder.from_json(sys.stdin.buffer.read())
-        await keeper.run_ahead(order)
+        keeper = spare = SpareKeeper()
+        await spare.run_ahead(SpareOrder.from_json(sys.stdin.buffer.read()))
     else:
+        keeper = Keeper()
         lifeline = socket.socket(fileno=int(what))
         lifeline.set_inheritable(False)
         await keeper.run(lifeline)

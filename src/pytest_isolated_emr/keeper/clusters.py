@@ -80,6 +80,13 @@ class ClusterService:
                 return {}
             case "session_port":
                 return {"port": await self._backend.session_port(request["cluster"], request["port"])}
+            case "start_ahead":
+                self._clusters.add(request["cluster"])
+                await self._backend.start_ahead(_command(request))
+                return {}
+            case "end_ahead":
+                await self._backend.end_ahead(request["cluster"], request["name"])
+                return {}
             case "run_command":
                 self._clusters.add(request["cluster"])
                 try:
@@ -117,4 +124,5 @@ def _command(request: Message) -> CommandRequest:
         cwd=Path(request["cwd"]),
         stdout=Path(request["stdout"]),
         stderr=Path(request["stderr"]),
+        line=request.get("line", ""),
     )

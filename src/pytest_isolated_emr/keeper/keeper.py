@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import socket
 import sys
 import traceback
@@ -25,26 +24,19 @@ from pytest_isolated_emr.backends.base import (
     Backend,
     BackendContext,
     SessionAws,
-    SpareBackend,
     SparkRequest,
 )
 from pytest_isolated_emr.keeper import messages, teardown
 from pytest_isolated_emr.keeper.messages import ENDPOINT, Message
-from pytest_isolated_emr.keeper.priority import lower_priority, restore_priority
 from pytest_isolated_emr.keeper.private_aws import PrivateAws
-from pytest_isolated_emr.keeper.reserved_basetemp import ReservedBasetemp
-from pytest_isolated_emr.keeper.spare import Claim, Spare
 from pytest_isolated_emr.keeper.spare_order import SpareOrder, SparkOrders
 from pytest_isolated_emr.lifecycle.processes import ProcessIdentity
 from pytest_isolated_emr.lifecycle.run_id import RUN_ID_VARIABLE, new_run_id
 from pytest_isolated_emr.lifecycle.session_directory import (
     KEPT_NAME,
-    SPARE,
-    WARMING,
     SessionDirectory,
     SessionMetadata,
 )
-from pytest_isolated_emr.lifecycle.spare_slot import SpareSlot
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.lifecycle.sweep import sweep
 
@@ -63,10 +55,8 @@ class Keeper:
         self._adopted: list[ProcessIdentity] = []
         self._teardown: asyncio.Task[list[str]] | None = None
         self._ending = "the session's end"
-        self._spare: Spare | None = None
         self._sparks: dict[str, Message] = {}
         self._next: SpareOrder | None = None
-        self._basetemp: ReservedBasetemp | None = None
 
     async def run(self, lifeline: socket.socket) -> None:
         """Serve a session from its opening to its end.
@@ -99,75 +89,9 @@ class Keeper:
             # Who waits for the end of this session sees it when the lifeline closes: last of all.
             writer.close()
 
-    async def run_ahead(self, order: SpareOrder) -> None:
-        """Make a session before anybody wants it, and serve whoever claims it, to its end.
-
-        :param order: what it is to be.
-        :raises IsolatedEmrError: it cannot be made.
-        """
-        slot = SpareSlot(StateRoot.from_environment(), order.key)
-        if not slot.take():
-            return
-        usual = lower_priority()
-        claim: Claim | None = None
-        self._directory = self._create({**order.opening, "state": WARMING})
-        try:
-            try:
-                self._spare = await self._prepare(order)
-            except Exception:
-                # The session's own log goes with it.
-                slot.log.write_text(traceback.format_exc())
-                raise
-            slot.log.unlink(missing_ok=True)
-            claim = await self._spare.wait(slot, self._directory.run_id)
-            slot.give_up()
-            if claim is not None:
-                restore_priority(usual)
-                await self._serve_claim(claim)
-        finally:
-            if claim is None and self._basetemp is not None:
-                self._basetemp.remove()
-            await self._take_down()
-            if claim is not None:
-                claim.writer.close()
-
     def next_spare(self) -> tuple[SpareOrder, StateRoot] | None:
         """Return what the session that is over wants to be started for the next one."""
         return (self._next, self._root) if self._next is not None else None
-
-    async def _prepare(self, order: SpareOrder) -> Spare:
-        await self._open(order.opening)
-        if order.has_temporary_files:
-            # A container sees no directories that are made later.
-            self._basetemp = ReservedBasetemp.like(Path(order.basetemp))
-        assert isinstance(self._backend, SpareBackend)
-        assert self._private_aws is not None
-        self._spare = Spare(order, self._describe(), self._backend, self._private_aws)
-        # There is no client whose end would end it; a machine that shuts down must not wait for it.
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._spare.end)
-        await self._spare.prepare(self._directory.path / "logs" / "keeper.log")
-        self._write_metadata({**order.opening, "state": SPARE})
-        return self._spare
-
-    async def _serve_claim(self, claim: Claim) -> None:
-        assert self._private_aws is not None
-        self._watch_owner(claim.writer.get_extra_info("socket"))
-        claim.writer.write(messages.encode({"id": claim.message["id"], "is_claimed": True}))
-        line = await claim.reader.readline()
-        if not line:
-            # Who asked did not wait for the answer.
-            return
-        opening = messages.decode(line)
-        self._write_metadata(opening)
-        for log in (self._directory.path / "logs").glob("*.log"):
-            # What was printed so far is of nobody's test.
-            os.truncate(log, 0)
-        try:
-            await self._private_aws.make_buckets(opening["buckets"])
-        except errors.IsolatedEmrError as error:
-            claim.writer.write(messages.encode({"id": opening["id"], "error": error.to_message()}))
-            return
-        await self._serve_until_over(opening, claim.reader, claim.writer)
 
     async def _serve_until_over(
         self, opening: Message, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -235,7 +159,6 @@ class Keeper:
             "run_id": self._directory.run_id,
             "directory": str(path),
             "keeper_log": str(path / "logs" / "keeper.log"),
-            "basetemp": str(self._basetemp.path) if self._basetemp is not None else "",
             **self._aws.describe(),
         }
 
@@ -272,14 +195,14 @@ class Keeper:
             writer.close()
             return
         worker = ""
-        is_claim = False
+        is_taken = False
         try:
             line = await reader.readline()
             if not line:
                 return
             hello = messages.decode(line)
             if hello["op"] in ("claim", "end_spare"):
-                is_claim = await self._answer_about_spare(hello, reader, writer)
+                is_taken = await self._answer_about_spare(hello, reader, writer)
                 return
             worker = hello["worker"]
             writer.write(messages.encode({"id": hello["id"], **self._describe()}))
@@ -289,23 +212,18 @@ class Keeper:
             else:
                 await self._serve(reader, writer, worker)
         finally:
-            if not is_claim:
+            if not is_taken:
                 writer.close()
             if worker and self._backend is not None and not self._over.is_set():
                 # The worker has ended or died: what was its own goes now.
                 await self._backend.end_worker(worker)
 
     async def _answer_about_spare(
-        self, hello: Message, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, hello: Message, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
-        """Answer who wants this session before it has an owner; tell whether it has one now, by this connection."""
-        if hello["op"] == "claim":
-            if self._spare is not None and await self._spare.claim(Claim(hello, reader, writer)):
-                return True
-            writer.write(messages.encode({"id": hello["id"], "is_claimed": False}))
-        else:
-            ended = self._spare is not None and self._spare.end()
-            writer.write(messages.encode({"id": hello["id"], "is_ended": ended}))
+        """Answer who takes this session for a spare; tell whether the connection is taken over."""
+        # It has an owner, and is nobody else's.
+        writer.write(messages.encode({"id": hello["id"], "is_claimed": False, "is_ended": False}))
         await writer.drain()
         return False
 
@@ -365,10 +283,12 @@ class Keeper:
 
     async def _start_spark(self, worker: str, request: Message) -> None:
         assert self._backend is not None
+        self._note_spark(worker, request)
+        await self._backend.start_spark(worker, SparkRequest.from_message(request))
+
+    def _note_spark(self, worker: str, request: Message) -> None:
         # What a worker asks for later is of a single suite or test.
         self._sparks.setdefault(worker, request)
-        if self._spare is None or not await self._spare.take(worker, request):
-            await self._backend.start_spark(worker, SparkRequest.from_message(request))
 
     def _leave_spare(self, request: Message) -> None:
         """Have the next session of a key find what this one had at its start."""

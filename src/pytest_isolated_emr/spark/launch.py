@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pytest_isolated_emr.spark import preload
 from pytest_isolated_emr.spark.java import find_java
+from pytest_isolated_emr.spark.redirect import SUBMIT_AHEAD_CLASS
 
 _MAIN_CLASS = "org.apache.spark.deploy.SparkSubmit"
 
@@ -68,6 +69,19 @@ def jvm_command(printed: bytes, conf_directory: Path, options: Sequence[str] = (
     kept = [entry for entry in command[class_path].split(os.pathsep) if Path(entry) != conf_directory]
     command[class_path] = os.pathsep.join(kept)
     return preload.preloaded([command[0], *options, *command[1:]], _MAIN_CLASS)
+
+
+def command_ahead(command: Sequence[str], ready: str) -> list[str]:
+    """Return the command of a JVM that does what ``spark-submit`` does, once it is told on its standard input with what
+    arguments, each with a null character after it.
+
+    :param command: as :func:`jvm_command` returned it, with the redirect's jar on the class path.
+    :param ready: the file to which it writes a line when it has done a first job and waits.
+    """
+    options = [
+        argument for argument in command[: command.index(_MAIN_CLASS)] if argument != preload.MAIN_CLASS
+    ]
+    return [*options, SUBMIT_AHEAD_CLASS, ready]
 
 
 def read_connection_file(path: Path) -> tuple[int, str]:

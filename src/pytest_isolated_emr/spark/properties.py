@@ -53,6 +53,10 @@ _PROTECTED = re.compile(
 _OPTIONS = "spark.driver.defaultJavaOptions"
 #: Where a JVM finds options besides its command line (Spark's launcher reads the first).
 _JAVA_OPTIONS = ("SPARK_SUBMIT_OPTS", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
+_PLAIN_OPTION = re.compile(
+    r"-D(?!log4j).* | -Xss.* | -XX:(TieredStopAtLevel|MetaspaceSize|ErrorFile|SharedArchiveFile)=.* | -XX:[+-]Use\w+",
+    re.VERBOSE,
+)
 _LOCAL_MASTER = re.compile(r"local(\[.*\])?")
 
 
@@ -144,6 +148,17 @@ def quick_start_options(settings: Mapping[str, str], environ: Mapping[str, str])
     # A JVM with two collectors to choose from does not start.
     quick += [] if re.search(r"-XX:\+Use\w+GC\b", chosen) else ["-XX:+UseSerialGC"]
     return quick
+
+
+def has_plain_java(settings: Mapping[str, str], environ: Mapping[str, str]) -> bool:
+    """Tell whether a JVM's options let it be started some time before it is used: no agent, no log and no program of the
+    user's is among them.
+
+    :param settings: all settings of a JVM.
+    :param environ: the JVM's environment.
+    """
+    options = " ".join(settings.get(key, "") for key in (_OPTIONS, "spark.driver.extraJavaOptions")).split()
+    return all(map(_PLAIN_OPTION.fullmatch, options)) and not any(map(environ.get, _JAVA_OPTIONS))
 
 
 def with_java_options(settings: Mapping[str, str], options: Sequence[str]) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 It asks there whether an argument is numpy's, and for that imports its module for tests, which imports pandas and pyarrow to
 see their versions. A suite that uses them imports them all the same.
+
+Drivers of steps have it too, in whatever Python they run: it imports nothing but the standard library and PySpark.
 """
 
 from __future__ import annotations
@@ -11,49 +13,59 @@ import importlib.metadata
 import importlib.util
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
-import pytest
 
-
-def install(patches: pytest.MonkeyPatch) -> None:
+def install(replace: Callable[[Any, str, object], None]) -> None:
     """Have PySpark know what it asks for without them.
 
-    :param patches: undoes it at the run's end.
+    :param replace: sets an attribute of an object for as long as this shall hold.
     """
     if importlib.util.find_spec("pyspark.core") is None:
         # pyspark 3.5 does not do so.
         return
     checks: Any = importlib.import_module("pyspark.sql.pandas.utils")
-    with pytest.MonkeyPatch.context() as patch:
-        for package in ("pandas", "pyarrow"):
-            name = f"require_minimum_{package}_version"
-            patch.setattr(checks, name, _by_metadata(package, getattr(checks, name)))
-        # What is wrong with them, PySpark says where it uses them.
-        with suppress(ImportError), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            importlib.import_module("pyspark.testing.utils")
+    names = {package: f"require_minimum_{package}_version" for package in ("pandas", "pyarrow")}
+    by_metadata = {name: _by_metadata(package, getattr(checks, name)) for package, name in names.items()}
+    # What is wrong with them, PySpark says where it uses them.
+    with _replaced(vars(checks), by_metadata), suppress(ImportError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        importlib.import_module("pyspark.testing.utils")
     types: Any = importlib.import_module("pyspark.sql.types")
     for converter in (types.NumpyScalarConverter, types.NumpyArrayConverter):
-        patches.setattr(converter, "can_convert", _if_imported(converter.can_convert))
+        replace(converter, "can_convert", _if_imported(converter.can_convert))
 
 
 def _by_metadata(package: str, check: Callable[[], None]) -> Callable[[], None]:
     """Return PySpark's check of a package's version, which sees no more of the package than that."""
 
     def require() -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            if package not in sys.modules:
-                with suppress(importlib.metadata.PackageNotFoundError):
-                    stand_in = ModuleType(package)
-                    stand_in.__dict__["__version__"] = importlib.metadata.version(package)
-                    patch.setitem(sys.modules, package, stand_in)
+        stand_ins = {}
+        if package not in sys.modules:
+            with suppress(importlib.metadata.PackageNotFoundError):
+                version = importlib.metadata.version(package)
+                stand_ins[package] = ModuleType(package)
+                stand_ins[package].__dict__["__version__"] = version
+        with _replaced(sys.modules, stand_ins):
             check()
 
     return require
+
+
+@contextmanager
+def _replaced(mapping: dict[str, Any], values: dict[str, Any]) -> Iterator[None]:
+    """Have other values for some keys in a mapping, and then what was there before."""
+    before = {key: mapping[key] for key in values if key in mapping}
+    mapping.update(values)
+    try:
+        yield
+    finally:
+        for key in values:
+            del mapping[key]
+        mapping.update(before)
 
 
 def _if_imported(can_convert: Callable[[Any, object], bool]) -> Callable[[Any, object], bool]:

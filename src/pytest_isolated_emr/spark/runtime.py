@@ -86,7 +86,7 @@ class SparkRuntime:
             ensure(instance, gateway, conf)
 
         self._patches.setattr(context.SparkContext, "_ensure_initialized", classmethod(ensure_initialized))
-        quick_imports.install(self._patches)
+        quick_imports.install(self._patches.setattr)
 
     def uninstall(self) -> None:
         """Let go of Spark and leave PySpark as it was."""

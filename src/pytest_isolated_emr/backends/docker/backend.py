@@ -163,6 +163,12 @@ class DockerBackend:
         """Return the port of 127.0.0.1 that leads to one of a cluster's container."""
         return await self._clusters.published(cluster, port)
 
+    async def start_ahead(self, request: CommandRequest) -> None:
+        """Start nothing: a container's commands are started when they are wanted."""
+
+    async def end_ahead(self, cluster: str, name: str) -> None:
+        """End nothing: none is started."""
+
     async def run_command(self, request: CommandRequest) -> int:
         """Run a command of a cluster in its container, and return its exit code, negative for a signal."""
         return await self._clusters.run(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -28,11 +29,10 @@ class Container:
     logs: Path
 
     @classmethod
-    def make(cls, cluster: Path, step_id: str) -> Container:
+    def make(cls, cluster: Path) -> Container:
         """Make the next application's container.
 
         :param cluster: the cluster's directory.
-        :param step_id: the step that submits it; empty where a bootstrap action does.
         """
         applications = cluster / "applications"
         # As YARN names them: by when its resource manager started, and a number.
@@ -48,10 +48,21 @@ class Container:
             except FileExistsError:
                 number += 1
         directory.mkdir(mode=0o700)
+        return cls(application, directory, cluster / "logs" / "containers" / application / directory.name)
+
+    def note(self, cluster: Path, step_id: str) -> None:
+        """Note whose application it is.
+
+        :param cluster: the cluster's directory.
+        :param step_id: the step that submits it; empty where a bootstrap action does.
+        """
         if step_id:
             with applications_file(cluster, step_id).open("a", encoding="utf-8") as notes:
-                notes.write(f"{application}\n")
-        return cls(application, directory, cluster / "logs" / "containers" / application / directory.name)
+                notes.write(f"{self.application}\n")
+
+    def remove(self) -> None:
+        """Remove it, as nothing was run in it."""
+        shutil.rmtree(self.directory.parent, ignore_errors=True)
 
     def variables(self) -> dict[str, str]:
         """Return what YARN tells a container."""
@@ -65,10 +76,22 @@ class Container:
 
     @contextlib.contextmanager
     def open_logs(self) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-        """Open the files that take the driver's output and error output."""
-        self.logs.mkdir(parents=True, mode=0o700)
-        with (self.logs / "stdout").open("wb") as stdout, (self.logs / "stderr").open("wb") as stderr:
+        """Open the files that take the driver's output and error output; nobody sees them before :meth:`show_logs`."""
+        self._hidden_logs.mkdir(mode=0o700)
+        with (
+            (self._hidden_logs / "stdout").open("ab") as stdout,
+            (self._hidden_logs / "stderr").open("ab") as stderr,
+        ):
             yield stdout, stderr
+
+    def show_logs(self) -> None:
+        """Have the logs where a container's are, as there is a driver."""
+        self.logs.parent.mkdir(parents=True, mode=0o700)
+        self._hidden_logs.rename(self.logs)
+
+    @property
+    def _hidden_logs(self) -> Path:
+        return self.directory.with_name("logs")
 
     def report(self, state: str) -> None:
         """Say how far the application is, as YARN's client does."""

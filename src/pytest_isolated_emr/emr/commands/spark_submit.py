@@ -7,6 +7,7 @@ YARN's client does, and the driver runs in a container's directory with its outp
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from pytest_isolated_emr.emr.commands import packages
 from pytest_isolated_emr.emr.commands.containers import Container
 from pytest_isolated_emr.emr.commands.context import CommandContext, say
 from pytest_isolated_emr.emr.commands.jvm import spark_command, spark_variables
+from pytest_isolated_emr.emr.commands.jvm_ahead import JvmAhead, Shape
 from pytest_isolated_emr.emr.commands.s3_files import download, is_remote
 from pytest_isolated_emr.emr.commands.submit_options import SubmitOptions
 from pytest_isolated_emr.emr.instance_values import is_only_there, kept_here
@@ -29,24 +31,40 @@ def main() -> None:
     submit(CommandContext.of_this_process(), sys.argv[1:])
 
 
-def submit(context: CommandContext, arguments: Sequence[str]) -> NoReturn:
+def submit(context: CommandContext, arguments: Sequence[str], ahead: JvmAhead | None = None) -> NoReturn:
     """Run a job with Spark.
 
     :param context: the cluster.
     :param arguments: as ``spark-submit`` takes them.
+    :param ahead: a JVM that waits for a job.
     """
     options = SubmitOptions.parse(arguments)
+    variables = {} if options.is_question else settle(context, options)
+    if ahead is not None and (options.is_question or ahead.shape != Shape.of(context, options, variables)):
+        ahead.end()
+        ahead = None
     if options.is_question:
         _become(context, options, Path.cwd(), {})
-    container = Container.make(context.directory, os.environ.get("EMR_STEP_ID", ""))
-    _keep_in_session(options, context.spark.properties)
+    container = (ahead and ahead.container) or Container.make(context.directory)
+    container.note(context.directory, os.environ.get("EMR_STEP_ID", ""))
     is_cluster = options.deploy_mode == "cluster"
     working = container.directory if is_cluster else Path.cwd()
     _fetch(context, options, container.directory, working)
-    variables = _variables(options, context.spark.properties, is_cluster=is_cluster)
-    if not is_cluster:
-        _become(context, options, working, variables)
-    sys.exit(_run_in_container(context, options, container, variables))
+    if is_cluster:
+        sys.exit(_run_in_container(context, options, container, variables, ahead))
+    if ahead is not None:
+        _stand_for(ahead, options)
+    _become(context, options, working, variables)
+
+
+def settle(context: CommandContext, options: SubmitOptions) -> dict[str, str]:
+    """Take from a command line what would lead out of the session; return the variables that it asks for.
+
+    :param context: the cluster.
+    :param options: of the command line.
+    """
+    _keep_in_session(options, context.spark.properties)
+    return _variables(options, context.spark.properties, is_cluster=options.deploy_mode == "cluster")
 
 
 def _keep_in_session(options: SubmitOptions, defaults: dict[str, str]) -> None:
@@ -105,15 +123,35 @@ def _become(
     os.execve(command[0], command, environ)
 
 
+def _stand_for(ahead: JvmAhead, options: SubmitOptions) -> NoReturn:
+    """Have a job run in a JVM that waits, and be to others what that is: to signals, and by the way it ends."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda received, _frame: ahead.process.send_signal(received))
+    returncode = ahead.hand_over(options).wait()
+    if returncode < 0:
+        if returncode != -signal.SIGKILL:
+            signal.signal(-returncode, signal.SIG_DFL)
+        os.kill(os.getpid(), -returncode)
+    sys.exit(returncode)
+
+
 def _run_in_container(
-    context: CommandContext, options: SubmitOptions, container: Container, variables: dict[str, str]
+    context: CommandContext,
+    options: SubmitOptions,
+    container: Container,
+    variables: dict[str, str],
+    ahead: JvmAhead | None,
 ) -> int:
+    container.report("ACCEPTED")
+    if ahead is not None:
+        container.report("RUNNING")
+        return container.finish(ahead.hand_over(options).wait())
     environ = os.environ | spark_variables(context) | container.variables() | variables
     command = spark_command(
         context, options.for_spark(), options.jvm_settings(context.spark.properties), environ
     )
-    container.report("ACCEPTED")
     with container.open_logs() as (stdout, stderr):
+        container.show_logs()
         driver = subprocess.Popen(command, cwd=container.directory, env=environ, stdout=stdout, stderr=stderr)
         container.report("RUNNING")
         returncode = driver.wait()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_isolated_emr.emr.cluster_directory import DIRECTORY_VARIABLE, SPARK_FILE
-from pytest_isolated_emr.spark import user_settings
+from pytest_isolated_emr.spark import quick_imports, user_settings
 
 
 def patch_session(module: Any) -> None:
@@ -47,6 +47,20 @@ def patch_context(module: Any) -> None:
         return original(context, jconf)
 
     module.SparkContext._initialize_context = initialize_context
+    _patch_first_call(module.SparkContext)
+
+
+def _patch_first_call(context_class: Any) -> None:
+    """Have PySpark's first call to the JVM import less, once there is one."""
+    original = context_class._ensure_initialized.__func__
+
+    @wraps(original)
+    def ensure_initialized(owner: Any, instance: Any = None, gateway: Any = None, conf: Any = None) -> None:
+        if context_class._gateway is None:
+            quick_imports.install(setattr)
+        original(owner, instance, gateway, conf)
+
+    context_class._ensure_initialized = classmethod(ensure_initialized)
 
 
 def _of_the_cluster() -> dict[str, str]:

@@ -46,6 +46,9 @@ CONTEXT_SETTINGS_CLASS = "isolatedemr.ContextSettings"
 #: The class by which a JVM that was started before its session becomes that session's.
 STARTED_AHEAD_CLASS = "isolatedemr.StartedAhead"
 
+#: The main class of a JVM that is started before there is a step for it.
+SUBMIT_AHEAD_CLASS = "isolatedemr.SubmitAhead"
+
 #: By the SDK's major version: the class, and the file by which the SDK finds it.
 _BY_SDK = {
     1: ("RedirectHandler", "com/amazonaws/global/handlers/request.handler2s"),
@@ -81,6 +84,7 @@ def build_redirect(
             "ContextSettings",
             "PreloadedMain",
             "StartedAhead",
+            "SubmitAhead",
         )
     ]
     try:
