@@ -65,9 +65,11 @@ class Spare:
         (connection,) = [each for each in self.endpoint.net_connections() if each.status == "LISTEN"]
         return int(connection.laddr.port)
 
+    def has_ended(self) -> bool:
+        return not any(each.is_alive() for each in self.processes) and not processes_of(self.run_id)
+
     def is_gone(self) -> bool:
-        alive = [each for each in self.processes if each.is_alive()]
-        return not alive and not self.directory.exists() and not processes_of(self.run_id)
+        return self.has_ended() and not self.directory.exists()
 
     def wait_until_gone(self) -> None:
         wait_for(self.is_gone, f"the end of {self}")
@@ -167,7 +169,8 @@ class RunBySpare:
         finished = self.run(*arguments, WARM, **options)
         assert READY in finished.output, finished.output
         assert spare.run_id in finished.output, finished.output
-        spare.wait_until_gone()
+        # Its directory may have logs of a failed test.
+        wait_for(spare.has_ended, f"the end of {spare}")
         return finished
 
 
