@@ -51,7 +51,7 @@ BY_SPARE := tests/end_to_end/test_spark_isolation.py tests/compatibility
 
 test-by-spare: $(VENV)/.ready $(VENV35)/.ready
 	@scripts/ensure-java
-	TEST_BY_SPARE=1 $(BIN)/pytest $(BY_SPARE) $(TEST_ARGS) $(PYTEST_ARGS)
+	TEST_BY_SPARE=1 $(BIN)/pytest $(BY_SPARE) -m spark $(TEST_ARGS) $(PYTEST_ARGS)
 	TEST_BY_SPARE=1 $(VENV35)/bin/pytest $(BY_SPARE) -m spark $(TEST_ARGS) $(PYTEST_ARGS)
 
 bench: $(VENV)/.ready
