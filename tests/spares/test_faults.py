@@ -284,7 +284,7 @@ def test_one_that_fails_says_why_and_is_not_tried_again_at_once(alone):
         "import os\n"
         "def pytest_isolated_emr_spark_conf(config, conf):\n"
         "    if 'BROKEN' in os.environ:\n"
-        "        conf['spark.driver.extraJavaOptions'] = '-XX:NoSuchOption'\n",
+        "        conf['spark.driver.extraJavaOptions'] = '-XX:ReservedCodeCacheSize=nonsense'\n",
         "conftest.py",
     )
     alone.write("def test_it(): pass\n")
@@ -293,7 +293,7 @@ def test_one_that_fails_says_why_and_is_not_tried_again_at_once(alone):
     wait_for(lambda: any(path.stat().st_size for path in logs.glob("*.log")), "what it says")
     (log,) = logs.glob("*.log")
     wait_for(lambda: "IE" in log.read_text() or "Error" in log.read_text(), "what it says")
-    assert "NoSuchOption" in log.read_text()
+    assert "ReservedCodeCacheSize" in log.read_text()
     wait_for(lambda: not list((alone.home / "sessions").iterdir()), "its end")
     before = log.stat().st_mtime
     alone.run(WARM).assert_passed(1)
