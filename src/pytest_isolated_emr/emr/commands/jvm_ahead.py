@@ -13,8 +13,6 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import psutil
-
 from pytest_isolated_emr.emr.commands.containers import Container
 from pytest_isolated_emr.emr.commands.context import CommandContext
 from pytest_isolated_emr.emr.commands.jvm import spark_command, spark_variables
@@ -114,6 +112,9 @@ class JvmAhead:
 
     def is_ready(self) -> bool:
         """Wait until it waits, and tell whether it does."""
+        # No image has it, and none needs it: in containers no JVM is started ahead.
+        import psutil
+
         process, used = psutil.Process(self.process.pid), -1.0
         while not (found := select.select([self._ready], [], [], _IDLE_SECONDS)[0]):
             before, used = used, sum(process.cpu_times()[:2])
