@@ -69,6 +69,14 @@ def amazon_of_tests(tmp_path_factory: pytest.TempPathFactory, jar_cache: Path) -
 
 
 @pytest.fixture
+def root(tmp_path: Path) -> StateRoot:
+    """An open state root for one test, with nothing in it."""
+    root = StateRoot(tmp_path / "state")
+    root.open()
+    return root
+
+
+@pytest.fixture
 def project(tmp_path: Path) -> Path:
     """An empty project's directory."""
     project = tmp_path / "project"

@@ -271,16 +271,23 @@ class IsolatedRun:
 
     def _end_session(self) -> None:
         if self._key_of_spare and self._has_tested:
+            self._leave_spare()
+        problems, notes = self._session.close(self._context.show_wait)
+        self._problems += problems
+        for note in notes:
+            self._note(note)
+
+    def _leave_spare(self) -> None:
+        """Order a spare for the next run; the end of this one does not depend on it."""
+        try:
             self._session.client.request(
                 "leave_spare",
                 key=self._key_of_spare,
                 idle_seconds=self._settings.spare_idle,
                 basetemp=basetemp.of_run(self._config),
             )
-        problems, notes = self._session.close(self._context.show_wait)
-        self._problems += problems
-        for note in notes:
-            self._note(note)
+        except IsolatedEmrError as error:
+            self._note(f"the next run finds no spare: {error}")
 
     def _close(self) -> None:
         """Put everything of this process back, however far the run came."""

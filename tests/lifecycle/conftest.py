@@ -3,7 +3,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,13 +14,6 @@ from pytest_isolated_emr.lifecycle.state_root import StateRoot
 
 #: Says that it runs, and ends when the test closes its input or ends itself.
 SLEEPER = "import sys; print('ready', flush=True); sys.stdin.read()"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> StateRoot:
-    root = StateRoot(tmp_path / "state")
-    root.open()
-    return root
 
 
 @pytest.fixture

@@ -179,6 +179,16 @@ def pytest_isolated_emr_spark_conf(config, conf):
 """
 
 
+def told_by_another_jvm(suite, spare):
+    """Run the suite's one test, which claims the spare but not its JVM; return what it has written."""
+    finished = suite.run()
+    finished.assert_passed(1)
+    assert READY in finished.output
+    told = suite.told()
+    assert told["jvm"] not in [each.pid for each in spare.processes]
+    return told
+
+
 def test_what_a_conftest_changes_costs_the_jvm(suite):
     suite.write(CONFTEST.format(value="before"), "conftest.py")
     spare = suite.spare()
@@ -189,12 +199,7 @@ def test_what_a_conftest_changes_costs_the_jvm(suite):
         "def test_it(spark):\n"
         "    write(value=spark.sparkContext.getConf().get('spark.my.setting'), jvm=jvm_of(spark))\n"
     )
-    finished = suite.run()
-    finished.assert_passed(1)
-    assert READY in finished.output
-    told = suite.told()
-    assert told["value"] == "after"
-    assert told["jvm"] not in [each.pid for each in spare.processes]
+    assert told_by_another_jvm(suite, spare)["value"] == "after"
     spare.wait_until_gone()
 
 
@@ -209,12 +214,7 @@ def test_a_suites_own_options_of_the_jvm_are_honoured(suite):
         "    memory = spark._jvm.Runtime.getRuntime().maxMemory()\n"
         "    write(memory=memory, jvm=jvm_of(spark))\n"
     )
-    finished = suite.run()
-    finished.assert_passed(1)
-    assert READY in finished.output
-    told = suite.told()
-    assert told["memory"] < 650 << 20
-    assert told["jvm"] not in [each.pid for each in spare.processes]
+    assert told_by_another_jvm(suite, spare)["memory"] < 650 << 20
     spare.wait_until_gone()
 
 

@@ -160,7 +160,7 @@ def test_words_that_are_no_files_are_passed_over():
         "a": "x" * 5000,
         "b": "\0",
         "c": "s3://bucket/key",
-        "spark.jars": "/root/nowhere.jar",
+        "spark.jars": "/nowhere/of.jar",
         "d": "/proc/1/mem",
     }
     SparkOrders(FIRST).order(request(FIRST, properties=odd))

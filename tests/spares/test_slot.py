@@ -35,13 +35,6 @@ Start = Callable[[], "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> StateRoot:
-    root = StateRoot(tmp_path / "state")
-    root.open()
-    return root
-
-
-@pytest.fixture
 def holder(root: StateRoot) -> Iterator[Start]:
     """Start a process that tries to take the place."""
     started: list[subprocess.Popen[str]] = []

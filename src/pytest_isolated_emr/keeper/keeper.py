@@ -70,7 +70,7 @@ class Keeper:
             return
         opening = messages.decode(line)
         try:
-            self._directory = self._create(opening)
+            self._create(opening)
         except errors.IsolatedEmrError as error:
             writer.write(messages.encode({"id": opening["id"], "error": error.to_message()}))
             await writer.drain()
@@ -104,13 +104,12 @@ class Keeper:
         serving.cancel()
         sweeping.cancel()
 
-    def _create(self, opening: Message) -> SessionDirectory:
+    def _create(self, opening: Message) -> None:
         root = StateRoot.from_environment()
         root.open()
         self._root = root
         self._directory = SessionDirectory.create(root, new_run_id())
         self._write_metadata(opening)
-        return self._directory
 
     def _write_metadata(self, opening: Message) -> None:
         run_id = self._directory.run_id

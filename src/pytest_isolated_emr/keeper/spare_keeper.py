@@ -41,7 +41,7 @@ class SpareKeeper(Keeper):
             return
         usual = lower_priority()
         claim: Claim | None = None
-        self._directory = self._create({**order.opening, "state": WARMING})
+        self._create({**order.opening, "state": WARMING})
         try:
             try:
                 self._spare = await self._prepare(order)

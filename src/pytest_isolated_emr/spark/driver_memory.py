@@ -1,6 +1,7 @@
 """How large the heap of a session's Spark may grow: by the machine's memory and the workers that share it.
 
-A heap grows as it is used, so a high bound costs nothing in a suite that needs little. What it decides is which comes first where memory is short, an error of Spark's or the kernel's end of a process.
+A heap grows as it is used, so a high bound costs nothing in a suite that needs little. What it decides is which comes first
+where memory is short, an error of Spark's or the kernel's end of a process.
 """
 
 from __future__ import annotations

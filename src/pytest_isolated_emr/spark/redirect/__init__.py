@@ -43,9 +43,6 @@ SHARED_SPARK_CLASS = "isolatedemr.SharedSpark"
 #: The class that keeps for it the settings of the context.
 CONTEXT_SETTINGS_CLASS = "isolatedemr.ContextSettings"
 
-#: The class by which a JVM that was started before its session becomes that session's.
-STARTED_AHEAD_CLASS = "isolatedemr.StartedAhead"
-
 #: The main class of a JVM that is started before there is a step for it.
 SUBMIT_AHEAD_CLASS = "isolatedemr.SubmitAhead"
 

@@ -37,22 +37,18 @@ public abstract class IsolationCommands {
             }
             mark.restore(session);
         } else if (type.equals(TYPE + "environment")) {
-            this.startedAhead(true, command.getValue().toStringUtf8());
+            takeEnvironment(command.getValue().toStringUtf8());
         } else if (type.equals(TYPE + "forget")) {
-            this.startedAhead(false, "");
+            StartedAhead.resetCounters();
         } else {
             return false;
         }
         return true;
     }
 
-    private void startedAhead(boolean takesEnvironment, String variables) {
+    private static void takeEnvironment(String variables) {
         try {
-            if (takesEnvironment) {
-                StartedAhead.replaceEnvironment(variables);
-            } else {
-                StartedAhead.resetCounters();
-            }
+            StartedAhead.replaceEnvironment(variables);
         } catch (ReflectiveOperationException error) {
             throw new IllegalStateException(error);
         }
