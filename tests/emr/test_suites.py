@@ -240,3 +240,21 @@ def test_it(aws_client, emr_cluster, isolated_emr):
         # Another process may have the number by now.
         assert left.create_time() != float(created) or left.status() == psutil.STATUS_ZOMBIE
     assert list(home.glob("sessions/*")) == []
+
+
+def test_a_daemon_of_a_step_is_no_zombie_once_it_has_ended(project, run_pytest):
+    (project / "test_it.py").write_text(
+        """
+import time
+import psutil
+
+def test_it(run_step):
+    daemon = int(run_step("bash", "-c", "sleep 1000 > /dev/null 2>&1 & echo $!").stdout)
+    psutil.Process(daemon).kill()
+    deadline = time.monotonic() + 60
+    while psutil.pid_exists(daemon):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+"""
+    )
+    run_pytest("--isolated-emr").assert_passed(1)

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import signal
 import subprocess
-from collections.abc import Iterable
 from dataclasses import dataclass
-
-import psutil
 
 from pytest_isolated_emr.backends.base import CommandRequest
 from pytest_isolated_emr.keeper import children
 from pytest_isolated_emr.keeper.children import Child
 from pytest_isolated_emr.lifecycle.journal import Journal
+from pytest_isolated_emr.lifecycle.memory import available_memory
 from pytest_isolated_emr.lifecycle.processes import (
-    ProcessIdentity,
-    descendants_of,
     end_tree,
     processes_with,
 )
@@ -65,7 +59,7 @@ class LocalCommands:
 
     async def start_ahead(self, request: CommandRequest) -> None:
         """Start a command that waits for a line on its standard input, unless its cluster has ended or memory is short."""
-        if self._is_over(request.cluster) or psutil.virtual_memory().available < _BYTES_AHEAD:
+        if self._is_over(request.cluster) or available_memory() < _BYTES_AHEAD:
             return
         child = await self._start(request, stdin=subprocess.PIPE)
         self._ahead[request.cluster, request.name] = _Ahead(child, request)
@@ -76,7 +70,7 @@ class LocalCommands:
         """End a command that was started ahead, if there is one that was not claimed."""
         ahead = self._ahead.pop((cluster, name), None)
         if ahead is not None:
-            await self._end_tree(ahead.child)
+            await _end_tree(ahead.child)
             await ahead.forget()
 
     async def run(self, request: CommandRequest) -> int:
@@ -113,7 +107,7 @@ class LocalCommands:
         child = self._running.get((cluster, name))
         if child is None:
             return False
-        await self._end_tree(child)
+        await _end_tree(child)
         return True
 
     async def end_cluster(self, cluster: str) -> list[str]:
@@ -123,10 +117,7 @@ class LocalCommands:
             return []
         # More than its children: a daemon that a bootstrap action started has the keeper for its parent.
         found = await asyncio.to_thread(processes_with, CLUSTER_VARIABLE, cluster)
-        commands = {child.identity for child in self._running.values()}
-        commands |= {ahead.child.identity for ahead in self._ahead.values()}
         left = await asyncio.to_thread(end_tree, found, 0.0)
-        _reap(set(found) - commands)
         for key in [key for key in self._ahead if key[0] == cluster]:
             if self._ahead[key].child.identity not in left:
                 await self._ahead.pop(key).forget()
@@ -170,18 +161,9 @@ class LocalCommands:
         stdin.close()
         return ahead.child
 
-    async def _end_tree(self, child: Child) -> None:
-        tree = await asyncio.to_thread(descendants_of, child.identity)
-        await asyncio.to_thread(end_tree, [child.identity], 0.0)
-        _reap(tree)
-
     def _is_over(self, cluster: str) -> bool:
         return self._is_closed or cluster in self._ended
 
 
-def _reap(orphans: Iterable[ProcessIdentity]) -> None:
-    """Take away what is left of processes that were ended: an orphan is the keeper's child, as that is their
-    subreaper, and nobody else waits for it."""
-    for orphan in orphans:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(orphan.pid, os.WNOHANG)
+async def _end_tree(child: Child) -> None:
+    await asyncio.to_thread(end_tree, [child.identity], 0.0)

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 import click
-import psutil
 
 from pytest_isolated_emr.backends.docker.engine import Engine
 from pytest_isolated_emr.errors import DockerLibraryMissing, EngineUnavailable, IsolatedEmrError
+from pytest_isolated_emr.lifecycle.memory import available_memory
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.lifecycle.sweep import plan
 from pytest_isolated_emr.spark import jars
@@ -112,7 +112,7 @@ def _jars() -> tuple[Level, str, str]:
 
 
 def _memory() -> tuple[Level, str, str]:
-    available = psutil.virtual_memory().available
+    available = available_memory()
     text = f"{available / 1e9:.1f} GB available"
     if available < _MEMORY_NEEDED:
         return "warning", text, "Close other programs, or run fewer xdist workers."

@@ -12,6 +12,7 @@ import socket
 import sys
 
 from pytest_isolated_emr.keeper.keeper import Keeper
+from pytest_isolated_emr.keeper.orphans import reap_orphans
 from pytest_isolated_emr.keeper.spare_keeper import SpareKeeper
 from pytest_isolated_emr.keeper.spare_order import SpareOrder
 from pytest_isolated_emr.keeper.start_ahead import AHEAD, start_ahead
@@ -30,6 +31,7 @@ def main() -> None:
 
 
 async def _serve(what: str) -> None:
+    reap_orphans()
     keeper: Keeper
     if what == AHEAD:
         keeper = spare = SpareKeeper()

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from pytest_isolated_emr.backends.base import SpareBackend, SparkRequest
 from pytest_isolated_emr.errors import IsolatedEmrError
 from pytest_isolated_emr.keeper.messages import Message
 from pytest_isolated_emr.keeper.private_aws import PrivateAws
 from pytest_isolated_emr.keeper.spare_order import SpareOrder, SparkOrders
+from pytest_isolated_emr.lifecycle.memory import available_memory
 from pytest_isolated_emr.lifecycle.spare_slot import SpareSlot
 
 #: Less than this is free, and a spare is in the way of what is at work, in bytes.
@@ -165,7 +164,7 @@ class Spare:
         """End it where it is in the way, dead in part, or not to be found any more."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            has_memory = psutil.virtual_memory().available >= LEAST_MEMORY
+            has_memory = available_memory() >= LEAST_MEMORY
             if not (has_memory and slot.is_held() and await self._is_whole()):
                 self.end()
                 return

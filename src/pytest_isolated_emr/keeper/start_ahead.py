@@ -8,10 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
-
 from pytest_isolated_emr.keeper.spare import LEAST_MEMORY
 from pytest_isolated_emr.keeper.spare_order import SpareOrder
+from pytest_isolated_emr.lifecycle.memory import available_memory
 from pytest_isolated_emr.lifecycle.spare_slot import SpareSlot
 from pytest_isolated_emr.lifecycle.state_root import HOME_VARIABLE, StateRoot
 from pytest_isolated_emr.spark.environment import holds_secret, is_of_jvm
@@ -36,7 +35,7 @@ def start_ahead(order: SpareOrder, root: StateRoot) -> None:
     """
     needed = _BYTES + _BYTES_OF_SPARK * len(order.sparks)
     slot = SpareSlot(root, order.key)
-    if psutil.virtual_memory().available < needed + LEAST_MEMORY or _has_failed(slot.log):
+    if available_memory() < needed + LEAST_MEMORY or _has_failed(slot.log):
         return
     secrets = order.secrets()
     root.spares.mkdir(mode=0o700, exist_ok=True)

@@ -89,10 +89,11 @@ class ClassData:
         :raises OSError: it cannot be started.
         """
         import filelock
-        import psutil
+
+        from pytest_isolated_emr.lifecycle.memory import available_memory
 
         log = self.path.with_suffix(".log")
-        if self.path.exists() or psutil.virtual_memory().available < _BYTES or _is_recent(log):
+        if self.path.exists() or available_memory() < _BYTES or _is_recent(log):
             return False
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:

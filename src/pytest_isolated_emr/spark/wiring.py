@@ -15,6 +15,7 @@ from pytest_isolated_emr.backend_options import image_of
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.errors import JavaNotFound, JavaTooOld
 from pytest_isolated_emr.given_settings import option
+from pytest_isolated_emr.lifecycle.memory import usable_memory
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.session import Session
 from pytest_isolated_emr.settings import Settings
@@ -125,7 +126,7 @@ class SparkWiring:
         own["spark.driver.extraClassPath"] = str(jar_set.directory / "*")
         if self._settings.backend == "local":
             # A container has a bound of its own, which goes with Spark's default.
-            own |= driver_memory.driver_memory(os.environ, driver_memory.usable_memory())
+            own |= driver_memory.driver_memory(os.environ, usable_memory())
         theirs = self._user_defaults()
         for key in properties.split_protected(theirs)[1]:
             note(f"{key}: set in {self._user_conf}, left out, as it would lead out of the session")
