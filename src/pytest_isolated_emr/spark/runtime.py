@@ -23,7 +23,7 @@ import pytest
 
 from pytest_isolated_emr.backends.base import VisibleFiles
 from pytest_isolated_emr.keeper.client import KeeperClient
-from pytest_isolated_emr.spark import properties, quick_imports, user_settings
+from pytest_isolated_emr.spark import properties, python_daemon, quick_imports, user_settings
 from pytest_isolated_emr.spark.environment import encoded
 from pytest_isolated_emr.spark.isolation import SessionIsolation
 from pytest_isolated_emr.spark.submit_arguments import submit_settings
@@ -123,7 +123,7 @@ class SparkRuntime:
         self._client.request(
             "start_spark",
             properties=self._started_with,
-            environ=environ,
+            environ=python_daemon.with_worker_path(environ),
             cwd=str(Path.cwd()),
             spark_home=str(self._spark_home),
             timeout=self._timeout,
@@ -178,6 +178,8 @@ class SparkRuntime:
             context._jsc = None
             server, context._accumulatorServer = getattr(context, "_accumulatorServer", None), None
             if server is not None:
+                # It prints a traceback where a JVM ends before its connection.
+                server.handle_error = lambda _request, _address: None
                 threading.Thread(target=server.shutdown, daemon=True).start()
             with suppress(Exception):
                 context.stop()

@@ -20,7 +20,7 @@ from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.session import Session
 from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spare_key import spare_key
-from pytest_isolated_emr.spark import connect, driver_memory, jars, packages, properties
+from pytest_isolated_emr.spark import connect, driver_memory, jars, packages, properties, python_daemon
 from pytest_isolated_emr.spark.class_data import ClassData
 from pytest_isolated_emr.spark.environment import user_conf_directory
 from pytest_isolated_emr.spark.installation import SparkInstallation, find_spark
@@ -189,7 +189,7 @@ class SparkWiring:
         :param progress: is told what is being waited for.
         :raises JarsUnavailable: packages cannot be fetched.
         """
-        settings = self.with_packages(settings, progress)
+        settings = python_daemon.with_daemon(self.with_packages(settings, progress))
         quick = properties.quick_start_options(settings, environ)
         return properties.with_java_options(settings, [*quick, *self.class_data(progress).options(settings)])
 
@@ -203,7 +203,7 @@ class SparkWiring:
         :param progress: is told what is being waited for.
         :raises JarsUnavailable: packages cannot be fetched.
         """
-        settings = self.with_packages(settings, progress)
+        settings = python_daemon.with_daemon(self.with_packages(settings, progress))
         ours = {**connect.CONTAINER_SETTINGS, "spark.jars": ",".join(map(str, self.connect_jars(progress)))}
         for key in ("spark.jars", "spark.connect.grpc.interceptor.classes", connect.COMMANDS_SETTING):
             ours[key] = ",".join(filter(None, [ours[key], settings.get(key, "")]))

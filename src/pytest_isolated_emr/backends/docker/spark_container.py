@@ -25,6 +25,7 @@ from pytest_isolated_emr.spark.connect import tokens
 _NAME = "spark"
 #: Where Python workers find our ``sitecustomize``.
 _WORKER_PATH = f"{PACKAGE_ROOT}/pytest_isolated_emr/backends/docker/worker_path"
+_DAEMON_PATH = f"{PACKAGE_ROOT}/pytest_isolated_emr/spark/worker_path"
 _SERVER = "pytest_isolated_emr.spark.connect_server"
 # How often to look whether the server has written that it listens; nothing announces it.
 _POLL_SECONDS = 0.01
@@ -221,11 +222,12 @@ class SparkContainer:
         directory, files = self._place.directory, self._request.files
         packages = () if self._image.spark_home else files.packages
         python = self.found["python_executable"]
+        python_path = (_WORKER_PATH, *files.python_path, *packages, _DAEMON_PATH)
         return visible_environment(self._request.environ, self._urls) | {
             connect.DIRECTORY_VARIABLE: str(directory),
             connect.PEERS_VARIABLE: "any",
             "HOME": str(directory),
-            "PYTHONPATH": ":".join(map(str, (_WORKER_PATH, *files.python_path, *packages))),
+            "PYTHONPATH": ":".join(map(str, python_path)),
             connect.PYTHON_PATH_VARIABLE: str(directory / connect.PYTHON_PATH_NAME),
             "PYSPARK_PYTHON": python,
             "PYSPARK_DRIVER_PYTHON": python,
