@@ -6,6 +6,7 @@ import getpass
 import sys
 from typing import TYPE_CHECKING, Any
 
+from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def backend_options(settings: Settings, spark_version: str) -> dict[str, Any]:
         "memory": docker.memory,
         "cpus": docker.cpus,
         "is_open": docker.network == "open",
+        "class_data": str(StateRoot.from_environment().container_class_data),
     }
 
 

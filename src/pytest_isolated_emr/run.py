@@ -183,9 +183,9 @@ class IsolatedRun:
         """Take the environment away, when all fixtures are torn down and before the summary is written."""
         if self._missing:
             session.exitstatus = EXIT_NO_ENVIRONMENT
-        self._take_down()
         if self._session.worker == OWNER and self._has_tested:
             self._note(self._spark.warm_later_runs())
+        self._take_down()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: object) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_isolated_emr.backend_options import image_of
 from pytest_isolated_emr.emr.releases import Release
+from pytest_isolated_emr.errors import IsolatedEmrError
 from pytest_isolated_emr.run_context import RunContext
 from pytest_isolated_emr.session import OWNER
 from pytest_isolated_emr.spark import properties
@@ -81,8 +82,8 @@ class SparkHere:
     def warm_later_runs(self) -> str:
         """Archive Spark's classes, if they are not archived yet."""
         try:
-            return self._wiring.warm_later_runs()
-        except (OSError, subprocess.SubprocessError) as error:
+            return self._wiring.warm_later_runs(self._context.session)
+        except (IsolatedEmrError, OSError, subprocess.SubprocessError) as error:
             return f"Spark's classes could not be archived for later runs: {error}"
 
     def uninstall(self) -> None:

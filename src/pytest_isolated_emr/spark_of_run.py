@@ -42,7 +42,8 @@ class SparkOfRun(Protocol):
         """Return the settings that it starts with."""
 
     def warm_later_runs(self) -> str:
-        """Make what is missing for a quick start of later runs; return what is being made, empty for nothing."""
+        """Make what is missing for a quick start of later runs, once the tests of this one are over; return what is being
+        made, empty for nothing."""
 
     def uninstall(self) -> None:
         """Let go of it, and leave this process as it was."""

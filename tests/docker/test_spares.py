@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +9,9 @@ import pytest
 from tests.backends import BACKENDS
 from tests.conftest import Run
 from tests.engine import containers_of, things_of
-from tests.spares.by_spare import READY, WARM, live, wait_for, wait_for_spare
+from tests.spares.by_spare import READY, WARM, wait_for, wait_for_spare
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("without_archives", "ends_spares")]
 
 ON_DOCKER = (*BACKENDS["docker"], WARM)
 
@@ -44,21 +40,6 @@ def test_nothing_is_there(spark, s3):
     assert [database.name for database in spark.catalog.listDatabases()] == ["default"]
     assert len(s3.list_buckets()["Buckets"]) == 1
 """
-
-
-@pytest.fixture(autouse=True)
-def ends_spares(home: Path) -> Iterator[None]:
-    """End what the test leaves."""
-    yield
-    environ = os.environ | {"ISOLATED_EMR_HOME": str(home)}
-    sweep = [sys.executable, "-m", "pytest_isolated_emr.cli", "sweep", "--spares", "--delete"]
-
-    def are_ended() -> bool:
-        # One that is busy does not answer in time, and is asked again.
-        subprocess.run(sweep, env=environ, stdout=subprocess.DEVNULL, check=False)
-        return not list(live(home))
-
-    wait_for(are_ended, f"the end of all that is live in {home}")
 
 
 def test_a_run_in_a_container_of_a_spare(run_pytest: Run, project: Path, home: Path):

@@ -269,6 +269,22 @@ class SpareBackend(CommandBackend, Protocol):
         """
 
 
+@runtime_checkable
+class ClassDataBackend(SpareBackend, Protocol):
+    """A backend that knows alone which archive of classes its Spark can use."""
+
+    def class_data(self) -> list[Path]:
+        """Return the archives by which the Sparks that were started would have started sooner, made or not."""
+
+    async def train(self, worker: str, log: Path) -> None:
+        """Use a worker's Spark as test runs do, and end it in order, so that it writes an archive of its classes.
+
+        :param worker: whose; it was started with the option for it.
+        :param log: takes what is printed meanwhile.
+        :raises IsolatedEmrError: it does not work.
+        """
+
+
 class SessionAws(Protocol):
     """The AWS that a session's tests see."""
 

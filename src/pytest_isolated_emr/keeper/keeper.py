@@ -23,6 +23,7 @@ from pytest_isolated_emr.backends.base import (
     AwsBackend,
     Backend,
     BackendContext,
+    ClassDataBackend,
     SessionAws,
     SparkRequest,
 )
@@ -261,6 +262,13 @@ class Keeper:
                 return {"problems": await self._backend.end_worker(worker)}
             case "adopt":
                 self._adopt(request["pid"])
+                return {}
+            case "class_data":
+                assert isinstance(self._backend, ClassDataBackend)
+                return {"paths": [str(path) for path in self._backend.class_data()]}
+            case "train":
+                assert isinstance(self._backend, ClassDataBackend)
+                await self._backend.train(worker, self._directory.path / "logs" / "training.log")
                 return {}
             case "leave_spare":
                 self._leave_spare(request)

@@ -70,6 +70,11 @@ class StateRoot:
         return self.path / "spares"
 
     @property
+    def container_class_data(self) -> Path:
+        """Archives of Spark's classes for containers, which see this directory."""
+        return self.class_data / "containers"
+
+    @property
     def container_java(self) -> Path:
         """The directory of the program that stands for a Java in containers."""
         return self.path / "container-java"

@@ -9,25 +9,15 @@ What only its making needs is imported there: each run asks whether there is one
 
 from __future__ import annotations
 
-import hashlib
-import os
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pytest_isolated_emr.errors import SparkNotStarted
-from pytest_isolated_emr.spark import preload
+from pytest_isolated_emr.spark import archive_file, preload
 from pytest_isolated_emr.spark.installation import SparkInstallation
 from pytest_isolated_emr.spark.jar_cache import JarSet, locked, staging_directory
 from pytest_isolated_emr.spark.java import Java
-
-# What making it needs of memory, with room for whoever else is at work.
-_BYTES = 2 << 30
-
-# What failed is not tried again after every run.
-_SECONDS_UNTIL_NEXT_TRY = 24 * 3600
 
 
 class ClassData:
@@ -43,9 +33,11 @@ class ClassData:
         self._installation = installation
         self._java = java
         self._class_path = str(jar_set.directory / "*")
-        what = (java.executable, java.version, installation.home, installation.version, self._class_path)
-        digest = hashlib.sha256("\0".join(map(str, what)).encode()).hexdigest()[:16]
-        self.path = cache / f"spark-{installation.version}-{digest}.jsa"
+        self.path = cache / archive_file.name_of(
+            (java.executable, installation.home, self._class_path),
+            # The same version may be installed anew.
+            (java.version, installation.version, installation.jars_dir.stat().st_mtime_ns),
+        )
 
     def options(self, settings: dict[str, str]) -> list[str]:
         """Return the Java options by which a JVM has its classes sooner: those of the archive or, if there is none yet,
@@ -74,46 +66,15 @@ class ClassData:
             with staging_directory(cache, name) as work:
                 made = work / "made.jsa"
                 self._train(work, made)
-                # After a power cut, a name without its content would be worse than none.
-                with made.open("rb") as file:
-                    os.fsync(file)
-                made.replace(self.path)
+                archive_file.publish(made, self.path)
 
     def make_in_background(self, environ: Mapping[str, str]) -> bool:
-        """Start ``isolated-emr fetch``, which makes the archive after this process has ended; tell whether it was.
-
-        It yields to whatever else wants a processor. It is not started where it would be short of memory, where
-        another process is making the same archive, or where it failed within a day.
+        """Have it made after this process has ended, if there is none; tell whether it will be.
 
         :param environ: the user's own environment, in which Java and Spark are found.
-        :raises OSError: it cannot be started.
+        :raises OSError: the process that makes it cannot be started.
         """
-        import filelock
-
-        from pytest_isolated_emr.lifecycle.memory import available_memory
-
-        log = self.path.with_suffix(".log")
-        if self.path.exists() or available_memory() < _BYTES or _is_recent(log):
-            return False
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            with filelock.FileLock(self._lock, timeout=0):
-                pass
-        except filelock.Timeout:
-            return False
-        # The shell leaves it to init: this process need not wait for its end.
-        command = ["nice", "-n", "19", sys.executable, "-m", "pytest_isolated_emr.cli", "fetch"]
-        with log.open("wb") as output:
-            subprocess.run(
-                ["/bin/sh", "-c", '"$@" &', "sh", *command],
-                env=dict(environ),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                check=True,
-            )
-        return True
+        return not self.path.exists() and archive_file.make_in_background([], self._lock, environ)
 
     @property
     def _lock(self) -> Path:
@@ -145,10 +106,3 @@ class ClassData:
             checked=f"the JVM that was to do it; its log ends with:\n{text}",
             cure="Tests run without it, only later. Mend what the log names (`isolated-emr doctor`), and fetch again.",
         )
-
-
-def _is_recent(path: Path) -> bool:
-    try:
-        return time.time() - path.stat().st_mtime < _SECONDS_UNTIL_NEXT_TRY
-    except FileNotFoundError:
-        return False

@@ -20,10 +20,19 @@ from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.session import Session
 from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spare_key import spare_key
-from pytest_isolated_emr.spark import connect, driver_memory, jars, packages, properties, python_daemon
+from pytest_isolated_emr.spark import (
+    archive_file,
+    connect,
+    driver_memory,
+    jars,
+    packages,
+    properties,
+    python_daemon,
+)
 from pytest_isolated_emr.spark.class_data import ClassData
 from pytest_isolated_emr.spark.environment import user_conf_directory
 from pytest_isolated_emr.spark.installation import SparkInstallation, find_spark
+from pytest_isolated_emr.spark.jar_cache import JarSet
 from pytest_isolated_emr.spark.java import Java, require_java
 from pytest_isolated_emr.spark.s3 import s3_settings
 
@@ -103,11 +112,22 @@ class SparkWiring:
     def defaults(
         self, session: Session, progress: Callable[[str], None], note: Callable[[str], None]
     ) -> Properties:
-        """Return the settings that this process's Spark starts with.
+        """Return the settings that this process's Spark starts with: the session's, and the user's over them.
 
         :param session: the session.
         :param progress: is told what is being waited for.
         :param note: takes what the user should read at the end.
+        """
+        theirs = self._user_defaults()
+        for key in properties.split_protected(theirs)[1]:
+            note(f"{key}: set in {self._user_conf}, left out, as it would lead out of the session")
+        return properties.merged(self.own_defaults(session, progress), theirs)
+
+    def own_defaults(self, session: Session, progress: Callable[[str], None]) -> Properties:
+        """Return the settings that a session's Spark starts with where the user has none.
+
+        :param session: the session.
+        :param progress: is told what is being waited for.
         """
         jar_set = self.fetch_jars(progress)
         credentials, url = session.credentials, session.endpoint_url
@@ -127,10 +147,7 @@ class SparkWiring:
         if self._settings.backend == "local":
             # A container has a bound of its own, which goes with Spark's default.
             own |= driver_memory.driver_memory(os.environ, usable_memory())
-        theirs = self._user_defaults()
-        for key in properties.split_protected(theirs)[1]:
-            note(f"{key}: set in {self._user_conf}, left out, as it would lead out of the session")
-        return properties.merged(own, theirs)
+        return own
 
     def class_data(self, progress: Callable[[str], None]) -> ClassData:
         """Return the archive of classes for this Java and Spark, made or not.
@@ -140,15 +157,28 @@ class SparkWiring:
         """
         return ClassData(self._archives, self.installation, self.java, self.fetch_jars(progress))
 
-    def warm_later_runs(self) -> str:
-        """Make what is missing for a quick start, in the background; return what is being made, empty for nothing."""
+    def warm_later_runs(self, session: Session) -> str:
+        """Make what is missing for a quick start, in the background; return what is being made, empty for nothing.
+
+        :param session: the session, which is about to end.
+        """
         jar_set = jars.cached_s3_jars(self.installation, self.jar_cache)
-        if not self._settings.warm or jar_set is None or self._settings.backend != "local":
-            return ""
-        class_data = ClassData(self._archives, self.installation, self.java, jar_set)
-        if not class_data.make_in_background(self._environ):
+        if not self._settings.warm or jar_set is None or not self._archive_in_background(session, jar_set):
             return ""
         return "Spark's classes are archived in the background, for about a minute: later runs start in half the time"
+
+    def _archive_in_background(self, session: Session, jar_set: JarSet) -> bool:
+        if self._settings.backend == "local":
+            class_data = ClassData(self._archives, self.installation, self.java, jar_set)
+            return class_data.make_in_background(self._environ)
+        if all(Path(path).is_file() for path in session.client.request("class_data")["paths"]):
+            return False
+        # Most runs are local ones, and have no use for it.
+        from pytest_isolated_emr.backends.docker.class_data import lock_of
+
+        image = image_of(self._settings, self.installation.version)
+        lock = lock_of(StateRoot.from_environment().container_class_data, image)
+        return archive_file.make_in_background(["--image", image], lock, self._environ)
 
     def cluster_spark(
         self, session: Session, settings: Properties, environ: Mapping[str, str]

@@ -92,7 +92,7 @@ class DockerBackend:
         log = context.directory / "logs" / f"spark-{worker}.log"
         client = (self._options.python, self._options.spark)
         self._sparks[worker] = SparkContainer(
-            container, image, Place(directory, log), request, self._urls, client
+            container, image, Place(directory, log, self._options.class_data), request, self._urls, client
         )
 
     async def check(self, worker: str) -> None:
@@ -143,6 +143,15 @@ class DockerBackend:
         """Take a worker's container, whose Spark has been started without all of the environment."""
         await self._sparks[worker].hand_over(request)
 
+    def class_data(self) -> list[Path]:
+        """Return where archives of classes were looked for, as the containers of workers were started."""
+        return [spark.class_data.path for spark in self._sparks.values() if spark.class_data is not None]
+
+    async def train(self, worker: str, log: Path) -> None:
+        """Use a worker's Spark as test runs do, and end it."""
+        await self.warm_up(worker, log)
+        await self._sparks[worker].stop()
+
     async def begin_cluster(self, request: ClusterRequest) -> ClusterSpark:
         """Take over that there is a cluster, and return its Spark as its container has it.
 
@@ -153,7 +162,15 @@ class DockerBackend:
         if not self._found:
             of_sparks = (spark.found for spark in self._sparks.values() if spark.found)
             self._found = next(of_sparks, {}) or await self._clusters.look(request.cluster)
-        return in_container(request, image, self._found, self._urls, is_open=self._options.is_open)
+        options = self._options
+        return in_container(
+            request,
+            image,
+            self._found,
+            self._urls,
+            is_open=options.is_open,
+            class_data=options.class_data,
+        )
 
     async def prepare_cluster(self, cluster: str) -> None:
         """Begin to start a cluster's container."""
@@ -217,7 +234,7 @@ class DockerBackend:
         # It may be started before anything is in it.
         directory.mkdir(mode=0o700, exist_ok=True)
         return Mounts(
-            read_only=(*files.read_only, *packages),
+            read_only=(*files.read_only, *packages, self._options.class_data),
             writable=(*files.writable, directory),
             elsewhere=program_libraries(),
         )

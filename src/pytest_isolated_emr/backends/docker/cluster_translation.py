@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.base import ClusterRequest
+from pytest_isolated_emr.backends.docker.class_data import ContainerClassData
 from pytest_isolated_emr.backends.docker.cluster_containers import SESSION_PORTS
 from pytest_isolated_emr.backends.docker.container import PACKAGE_ROOT
 from pytest_isolated_emr.backends.docker.images import Image
@@ -26,7 +27,13 @@ _PIP_HINT = (
 
 
 def in_container(
-    request: ClusterRequest, image: Image, found: Mapping[str, Any], urls: Mapping[str, str], *, is_open: bool
+    request: ClusterRequest,
+    image: Image,
+    found: Mapping[str, Any],
+    urls: Mapping[str, str],
+    *,
+    is_open: bool,
+    class_data: Path,
 ) -> ClusterSpark:
     """Return a cluster's Spark as commands in its container see it.
 
@@ -35,6 +42,7 @@ def in_container(
     :param found: what that image has; see :func:`pytest_isolated_emr.backends.docker.supervisor.look`.
     :param urls: URLs of this machine, and those by which containers reach the same.
     :param is_open: whether containers reach other networks.
+    :param class_data: the directory with archives of classes for containers.
     :raises ImageUnfit: it has no Java.
     """
     if not found["java"]:
@@ -56,8 +64,8 @@ def in_container(
         python=found["python_executable"],
         properties=settings,
         class_path=settings[_CLASS_PATH],
-        # They are for this machine's Java.
-        class_options=[],
+        # Those that the request has are for this machine's Java.
+        class_options=ContainerClassData(class_data, image, Path(spark.home), settings).options(settings),
         environ=_environment(request, found, urls, is_open=is_open),
         package=_PACKAGE,
         # Without the variables of the job's Python, which are another's.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pytest_isolated_emr.backends.docker.engine import Engine
@@ -24,6 +25,7 @@ class DockerOptions:
     :param memory: the most that a container may take, in bytes; None to choose by the machine.
     :param cpus: how many cores a container may use; None to choose by the machine.
     :param is_open: whether containers reach other networks.
+    :param class_data: the directory with archives of classes for containers.
     """
 
     image: str
@@ -32,11 +34,12 @@ class DockerOptions:
     memory: int | None
     cpus: float | None
     is_open: bool
+    class_data: Path
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> DockerOptions:
         """Read what the client sent."""
-        return cls(**message)
+        return cls(**{**message, "class_data": Path(message["class_data"])})
 
     def memory_on(self, engine: Engine, workers: int) -> int:
         """Return the most that a container may take, in bytes.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.aws.environment import without_profiles
 from pytest_isolated_emr.backends.base import SparkRequest
+from pytest_isolated_emr.backends.docker.class_data import ContainerClassData
 from pytest_isolated_emr.backends.docker.container import PACKAGE_ROOT, Container, Mounts
 from pytest_isolated_emr.backends.docker.images import Image
 from pytest_isolated_emr.backends.docker.visible_environment import replaced, visible_environment
@@ -41,10 +43,12 @@ class Place:
 
     :param directory: of its own.
     :param log: takes what it prints.
+    :param class_data: the directory with archives of classes for containers.
     """
 
     directory: Path
     log: Path
+    class_data: Path
 
 
 class SparkContainer:
@@ -77,6 +81,8 @@ class SparkContainer:
         self._exit = ""
         self._kills = 0
         self._takes_environment = False
+        #: The archive of classes for it, once the image is known.
+        self.class_data: ContainerClassData | None = None
         #: What the image has, once that is known.
         self.found: dict[str, Any] = {}
         self._fits: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -164,6 +170,12 @@ class SparkContainer:
         os.truncate(self._place.log, 0)
         await self._container.share_cpus(_USUAL_SHARES)
 
+    async def stop(self) -> None:
+        """End the server as one is ended that is not needed any more: it does what it does at its exit."""
+        assert self._server is not None
+        await self._container.signal(_NAME, signal.SIGTERM)
+        await asyncio.wait_for(asyncio.shield(self._server), self._request.timeout)
+
     def environment(self) -> dict[str, str] | None:
         """Return what its environment has to become, if it was started without all of it."""
         return self._environ() if self._takes_environment else None
@@ -188,7 +200,7 @@ class SparkContainer:
         installed_spark = () if self._image.spark_home else (self._request.spark_home,)
         _link_new(directory / "cwd", self._request.cwd)
         mounts = Mounts(
-            read_only=(*files.read_only, *packages, *installed_spark),
+            read_only=(*files.read_only, *packages, *installed_spark, self._place.class_data),
             writable=(*files.writable, directory, self._place.log),
         )
         await self._container.start(mounts, [connect.CONTAINER_PORT])
@@ -257,7 +269,10 @@ class SparkContainer:
         if found["hadoop_aws"]:
             # The image has an S3A of its own, for its own Hadoop; of ours only the redirect goes with that.
             settings = connect.without_s3_jars(settings)
-        return settings
+        self.class_data = ContainerClassData(
+            self._place.class_data, self._image, self._request.spark_home, settings
+        )
+        return properties.with_java_options(settings, self.class_data.options(settings))
 
     def _check(self, found: dict[str, Any]) -> None:
         """See that the image fits the client."""
