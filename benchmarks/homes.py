@@ -26,13 +26,14 @@ class Homes:
     warm: Path
 
 
-def prepare(directory: Path) -> Homes:
+def prepare(directory: Path, *arguments: str) -> Homes:
     """Make the state roots.
 
     :param directory: an empty one, with a short path: there are sockets in it.
+    :param arguments: of ``isolated-emr fetch``, which makes the archives.
     """
     fetched = StateRoot.from_environment()
-    _fetch(fetched.path)
+    _fetch(fetched.path, *arguments)
     homes = Homes(directory / "cold", directory / "archived", directory / "warm")
     for home in (homes.cold, homes.archived, homes.warm):
         root = StateRoot(home)
@@ -40,10 +41,10 @@ def prepare(directory: Path) -> Homes:
         shutil.copytree(fetched.jars, root.jars, dirs_exist_ok=True)
     for home in (homes.archived, homes.warm):
         # An archive is of the jars by their paths: each root has one of its own.
-        _fetch(home)
+        _fetch(home, *arguments)
     return homes
 
 
-def _fetch(home: Path) -> None:
-    command = [sys.executable, "-m", "pytest_isolated_emr.cli", "fetch"]
+def _fetch(home: Path, *arguments: str) -> None:
+    command = [sys.executable, "-m", "pytest_isolated_emr.cli", "fetch", *arguments]
     subprocess.run(command, env=os.environ | {HOME_VARIABLE: str(home)}, check=True)

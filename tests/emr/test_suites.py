@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.backends import BACKENDS
+from tests.spares.by_spare import live, wait_for
 
 SUITES = Path(__file__).parent / "suites"
 
@@ -258,3 +259,32 @@ def test_it(run_step):
 """
     )
     run_pytest("--isolated-emr").assert_passed(1)
+
+
+@pytest.mark.spark
+def test_a_jvm_that_waits_for_a_step_ends_with_its_run(project, home, start_pytest):
+    (project / "test_it.py").write_text(
+        """
+import os
+
+def test_it(run_step, s3, scratch):
+    s3.put_object(Bucket=scratch.bucket, Key=f"{scratch.prefix}/job.py", Body=b"print('done')")
+    run_step("spark-submit", f"{scratch}/job.py")
+    os.read(os.pipe()[0], 1)
+"""
+    )
+    process = start_pytest("--isolated-emr")
+    wait_for(lambda: list(waiting_jvms(home)) or process.poll() is not None, "a JVM ahead of its step")
+    assert process.poll() is None, process.communicate()[0]
+    (waiting,) = waiting_jvms(home)
+    process.kill()
+    wait_for(lambda: not waiting.is_running(), f"the end of {waiting}")
+    wait_for(lambda: not list(live(home)), "the end of the session")
+
+
+def waiting_jvms(home):
+    for process in psutil.process_iter():
+        # Others end meanwhile, or are none of ours to look at.
+        with contextlib.suppress(psutil.Error):
+            if "isolatedemr.SubmitAhead" in process.cmdline() and str(home) in str(process.environ()):
+                yield process
