@@ -238,3 +238,27 @@ def test_each_workers_jvm_was_started_ahead(alone):
     assert len(jvms) == 2
     assert jvms <= {each.pid for each in spare.processes}
     spare.wait_until_gone()
+
+
+@pytest.mark.thorough
+def test_a_log_of_events_has_the_runs_alone(alone):
+    """What a spare does as it warms up is no event of anybody's."""
+    events = alone.project / "events"
+    events.mkdir()
+    conf = alone.project / "conf"
+    conf.mkdir()
+    (conf / "spark-defaults.conf").write_text(
+        f"spark.eventLog.enabled true\nspark.eventLog.dir {events.as_uri()}\nspark.eventLog.rolling.enabled false\n"
+        "spark.eventLog.compress false\n"
+    )
+    alone.write("def test_it(spark):\n    assert spark.range(3).count() == 3\n")
+    alone.run(WARM, SPARK_CONF_DIR=str(conf)).assert_passed(1)
+    wait_for_spare(alone.home)
+    of_first = sorted(events.iterdir())
+    assert len(of_first) == 1
+    finished = alone.run(WARM, SPARK_CONF_DIR=str(conf))
+    finished.assert_passed(1)
+    assert READY in finished.output
+    (of_second,) = set(events.iterdir()) - set(of_first)
+    jobs = [line for line in of_second.read_text().splitlines() if '"SparkListenerJobStart"' in line]
+    assert 1 <= len(jobs) <= 2, jobs
