@@ -14,44 +14,40 @@ import os
 import re
 import runpy
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 _PY4J_ZIP = re.compile(r"py4j-(.+)-src\.zip")
 
 
 def _import_installed() -> None:
-    for name, directory in _packages():
-        spec = importlib.util.find_spec(name)
-        if spec is None or ".zip" + os.sep not in (spec.origin or ""):
-            # The job's own comes first, from its directory say.
-            continue
-        package = importlib.util.spec_from_file_location(
-            name, directory / "__init__.py", submodule_search_locations=[str(directory)]
-        )
-        assert package is not None
-        assert package.loader is not None
-        module = importlib.util.module_from_spec(package)
-        sys.modules[name] = module
-        package.loader.exec_module(module)
-
-
-def _packages() -> Iterator[tuple[str, Path]]:
-    """Yield the packages that are in zips on the path, and as directories beside Spark."""
     home = Path(os.environ.get("SPARK_HOME", "/"))
     # As pip installs PySpark, the package is Spark's home; Spark's own distribution has it in a directory.
     place = home.parent if home.name == "pyspark" else home / "python"
-    for zipped in map(Path, sys.path):
-        py4j = _PY4J_ZIP.fullmatch(zipped.name)
-        if py4j and (place / f"py4j-{py4j[1]}.dist-info").is_dir():
-            yield "py4j", place / "py4j"
-        elif (
-            zipped == home / "python" / "lib" / "pyspark.zip" and (place / "pyspark" / "daemon.py").is_file()
-        ):
-            yield "pyspark", place / "pyspark"
+    names = [Path(entry).name for entry in sys.path if Path(entry).parent == home / "python" / "lib"]
+    versions = [match[1] for match in map(_PY4J_ZIP.fullmatch, names) if match]
+    # PySpark imports py4j.
+    if any((place / f"py4j-{version}.dist-info").is_dir() for version in versions):
+        _import_from(place / "py4j")
+    if "pyspark.zip" in names and (place / "pyspark" / "daemon.py").is_file():
+        _import_from(place / "pyspark")
+
+
+def _import_from(directory: Path) -> None:
+    """Import a package from a directory, unless the job's own comes first on the path, from its directory say."""
+    name = directory.name
+    found = importlib.util.find_spec(name)
+    if found is None or ".zip" + os.sep not in (found.origin or ""):
+        return
+    spec = importlib.util.spec_from_file_location(
+        name, directory / "__init__.py", submodule_search_locations=[str(directory)]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
 
 
 if __name__ == "__main__":
-    # PySpark imports py4j: that first, whatever the path's order.
     _import_installed()
     runpy.run_module("pyspark.daemon", run_name="__main__", alter_sys=True)
