@@ -43,9 +43,11 @@ def make(settings: Settings, wiring: SparkWiring, progress: Callable[[str], None
         try:
             session.environment_guard(is_remote=True).apply()
             path = _train(settings, wiring, session, progress)
-            session.close(progress)
+            problems, _notes = session.close(progress)
         finally:
             session.client.close()
+    for problem in problems:
+        progress(f"could not be removed: {problem} (isolated-emr sweep --delete)")
     return path
 
 

@@ -10,13 +10,29 @@ from pathlib import Path
 
 import pytest
 
+from pytest_isolated_emr.backends.docker.class_data import ContainerClassData
+from pytest_isolated_emr.backends.docker.engine import Engine
+from pytest_isolated_emr.backends.docker.images import Image
+from pytest_isolated_emr.lifecycle.state_root import StateRoot
+from pytest_isolated_emr.spark import jars
+from pytest_isolated_emr.spark.installation import find_spark
+from tests.engine import IMAGE
 from tests.spares.by_spare import live, wait_for, without_archive
 
 
 @pytest.fixture
 def without_archives(home: Path) -> None:
-    """Have runs archive no classes."""
+    """Have runs archive no classes: it has just failed, as they find it."""
     without_archive(home)
+    root, installation = StateRoot(home), find_spark()
+    jar_set = jars.cached_s3_jars(installation, root.jars)
+    image = Image.find(Engine.connect(), IMAGE)
+    assert jar_set is not None
+    assert image is not None
+    settings = {"spark.driver.extraClassPath": str(jar_set.directory / "*")}
+    archive = ContainerClassData(root.container_class_data, image, installation.home, settings).path
+    archive.parent.mkdir(mode=0o700, exist_ok=True)
+    archive.with_suffix(".log").touch()
 
 
 @pytest.fixture

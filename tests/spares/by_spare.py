@@ -13,7 +13,6 @@ from typing import Any
 
 import psutil
 
-from pytest_isolated_emr.backends.docker.class_data import lock_of
 from pytest_isolated_emr.lifecycle.processes import ProcessIdentity, descendants_of, processes_of
 from pytest_isolated_emr.lifecycle.session_directory import SPARE, WARMING, is_alive, read_metadata
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
@@ -22,7 +21,6 @@ from pytest_isolated_emr.spark import jars
 from pytest_isolated_emr.spark.class_data import ClassData
 from pytest_isolated_emr.spark.installation import find_spark
 from pytest_isolated_emr.spark.java import require_java
-from tests.engine import IMAGE
 
 WARM = "--isolated-emr-warm=always"
 READY = "a spare was ready"
@@ -138,9 +136,6 @@ def without_archive(home: Path) -> Path:
     archive = ClassData(root.class_data, installation, java, jar_set).path
     archive.parent.mkdir(mode=0o700, exist_ok=True)
     archive.with_suffix(".log").touch()
-    of_image = lock_of(root.container_class_data, IMAGE)
-    of_image.parent.mkdir(mode=0o700, exist_ok=True)
-    of_image.with_suffix(".log").touch()
     return home
 
 

@@ -117,3 +117,56 @@ def test_wrong_data_is_pysparks_error(spark):
 """
     )
     run_pytest("--isolated-emr").assert_passed(4)
+
+
+def test_a_path_that_is_set_later_hides_no_daemon(project, run_pytest):
+    (project / "later").mkdir()
+    (project / "later" / "of_later.py").write_text("VALUE = 42\n")
+    (project / "test_it.py").write_text(
+        """
+import pathlib
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql.functions import udf
+
+def value():
+    import of_later
+    return str(of_later.VALUE)
+
+def test_it():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(pathlib.Path("later").absolute()))
+        spark = SparkSession.builder.getOrCreate()
+        assert spark.range(1).select(udf(value)()).first()[0] == "42"
+"""
+    )
+    run_pytest("--isolated-emr").assert_passed(1)
+
+
+def test_what_took_the_place_of_createdataframe_stays(project, run_pytest):
+    (project / "conftest.py").write_text(
+        """
+from pyspark.sql.session import SparkSession
+
+class Counting:
+    def __init__(self, function):
+        self.function, self.calls = function, 0
+    def __get__(self, session, owner):
+        if session is None:
+            return self
+        self.calls += 1
+        return self.function.__get__(session, owner)
+
+SparkSession.createDataFrame = Counting(SparkSession.createDataFrame)
+"""
+    )
+    (project / "test_it.py").write_text(
+        """
+from pyspark.sql.session import SparkSession
+
+def test_it(spark):
+    assert spark.createDataFrame([(1,)], ["id"]).count() == 1
+    assert SparkSession.createDataFrame.calls == 1
+"""
+    )
+    run_pytest("--isolated-emr").assert_passed(1)

@@ -45,14 +45,18 @@ def publish(made: Path, path: Path) -> None:
             other.unlink(missing_ok=True)
 
 
-def make_in_background(arguments: Sequence[str], lock: Path, environ: Mapping[str, str]) -> bool:
+def make_in_background(
+    arguments: Sequence[str], archive: Path, lock: Path, environ: Mapping[str, str]
+) -> bool:
     """Start ``isolated-emr fetch``, which makes an archive after this process has ended; tell whether it was.
 
     It yields to whatever else wants a processor. It is not started where it would be short of memory, where
     another process is making the same archive, or where it failed within a day.
 
     :param arguments: of ``fetch``.
-    :param lock: the file that whoever makes the archive locks; the log is beside it.
+    :param archive: what is to be made. The log of its making is beside it, so that what failed for one state does not
+        keep the archive of another from being made.
+    :param lock: the file that whoever makes it locks.
     :param environ: the user's own environment, in which Java and Spark are found.
     :raises OSError: it cannot be started.
     """
@@ -60,10 +64,10 @@ def make_in_background(arguments: Sequence[str], lock: Path, environ: Mapping[st
 
     from pytest_isolated_emr.lifecycle.memory import available_memory
 
-    log = lock.with_suffix(".log")
+    log = archive.with_suffix(".log")
     if available_memory() < _BYTES or _is_recent(log):
         return False
-    lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    archive.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         with filelock.FileLock(lock, timeout=0):
             pass

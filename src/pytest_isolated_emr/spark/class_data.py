@@ -74,7 +74,9 @@ class ClassData:
         :param environ: the user's own environment, in which Java and Spark are found.
         :raises OSError: the process that makes it cannot be started.
         """
-        return not self.path.exists() and archive_file.make_in_background([], self._lock, environ)
+        if self.path.exists():
+            return False
+        return archive_file.make_in_background([], self.path, self._lock, environ)
 
     @property
     def _lock(self) -> Path:

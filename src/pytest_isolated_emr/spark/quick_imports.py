@@ -31,7 +31,8 @@ def install(replace: Callable[[Any, str, object], None]) -> None:
     """
     session: Any = importlib.import_module("pyspark.sql.session")
     create = session.SparkSession.createDataFrame
-    if "pandas" in create.__code__.co_names:
+    # What somebody has put in its place stays.
+    if type(create) is FunctionType and "pandas" in create.__code__.co_names:
         replace(session.SparkSession, "createDataFrame", _without_imports(create, vars(session)))
     if importlib.util.find_spec("pyspark.core") is None:
         # pyspark 3.5 does not ask it of arguments.

@@ -171,14 +171,16 @@ class SparkWiring:
         if self._settings.backend == "local":
             class_data = ClassData(self._archives, self.installation, self.java, jar_set)
             return class_data.make_in_background(self._environ)
-        if all(Path(path).is_file() for path in session.client.request("class_data")["paths"]):
+        looked_for = map(Path, session.client.request("class_data")["paths"])
+        missing = next((path for path in looked_for if not path.is_file()), None)
+        if missing is None:
             return False
         # Most runs are local ones, and have no use for it.
         from pytest_isolated_emr.backends.docker.class_data import lock_of
 
         image = image_of(self._settings, self.installation.version)
         lock = lock_of(StateRoot.from_environment().container_class_data, image)
-        return archive_file.make_in_background(["--image", image], lock, self._environ)
+        return archive_file.make_in_background(["--image", image], missing, lock, self._environ)
 
     def cluster_spark(
         self, session: Session, settings: Properties, environ: Mapping[str, str]
