@@ -41,6 +41,7 @@ public final class SubmitAhead {
         FileChannel[] printed = new FileChannel[] {channel(FileDescriptor.out), channel(FileDescriptor.err)};
         long[] sizes = new long[] {printed[0].size(), printed[1].size()};
         doFirstJob();
+        keepWhatIsSetOnce(properties);
         System.setProperties(properties);
         Logging$.MODULE$.uninitialize();
         StartedAhead.forget();
@@ -94,6 +95,15 @@ public final class SubmitAhead {
         SparkSession.clearActiveSession();
         SparkSession.clearDefaultSession();
         Utils.deleteRecursively(directory.toFile());
+    }
+
+    /** What a class sets as it is loaded is not set again by the step, which has loaded that class too (Jetty, with Spark 3.5). */
+    private static void keepWhatIsSetOnce(Properties properties) {
+        String name = "jetty.git.hash";
+        String set = System.getProperty(name);
+        if (set != null) {
+            properties.setProperty(name, set);
+        }
     }
 
     /** What is said once in a JVM, and was said in the first job. */
