@@ -37,7 +37,7 @@ def seconds(act: Callable[[], object]) -> float:
 
 
 class Cluster:
-    """A waiting cluster of the session, asked about as often as can be: no wait of a client's is in the figures."""
+    """A waiting cluster of the session, asked about more often than clients do: little of their waits is in the figures."""
 
     def __init__(self, emr: Any, script: str) -> None:
         self.emr = emr
@@ -55,7 +55,7 @@ class Cluster:
             ServiceRole="EMR_DefaultRole",
         )["JobFlowId"]
         while emr.describe_cluster(ClusterId=self.id)["Cluster"]["Status"]["State"] != "WAITING":
-            time.sleep(0.01)
+            time.sleep(0.05)
 
     def run_steps(self, count: int) -> str:
         """Run the job as so many steps, one after the other; return the last one's id."""
@@ -66,7 +66,7 @@ class Cluster:
         }
         last: str = self.emr.add_job_flow_steps(JobFlowId=self.id, Steps=[step] * count)["StepIds"][-1]
         while (state := self.state_of(last)) in ("PENDING", "RUNNING"):
-            time.sleep(0.01)
+            time.sleep(0.05)
         if state != "COMPLETED":
             raise SystemExit(f"{last} of {self.id} ended as {state}")
         return last

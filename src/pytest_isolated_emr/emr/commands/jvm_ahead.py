@@ -111,7 +111,8 @@ class JvmAhead:
         return cls(shape, container, process, reading)
 
     def is_ready(self) -> bool:
-        """Wait until it waits, and tell whether it does."""
+        """Hurry it on, wait until it waits, and tell whether it does."""
+        self._write(b"\n")
         # No image has it, and none needs it: in containers no JVM is started ahead.
         import psutil
 
@@ -132,10 +133,17 @@ class JvmAhead:
         assert self.process.stdin is not None
         if self.container is not None:
             self.container.show_logs()
-        # What has ended meanwhile says so by its exit code.
-        with contextlib.suppress(BrokenPipeError), self.process.stdin as stdin:
-            stdin.write("".join(f"{argument}\0" for argument in options.for_spark()).encode())
+        self._write("".join(f"{argument}\0" for argument in options.for_spark()).encode())
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         return self.process
+
+    def _write(self, data: bytes) -> None:
+        assert self.process.stdin is not None
+        # What has ended meanwhile says so by its exit code.
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(data)
+            self.process.stdin.flush()
 
     def end(self) -> None:
         """End it, as it is not wanted."""
