@@ -20,7 +20,7 @@ def backend_options(settings: Settings, spark_version: str) -> dict[str, Any]:
     :param spark_version: that of the installed pyspark.
     """
     if settings.emr is not None:
-        return _emr_options(settings.emr)
+        return _emr_options(settings.emr, settings.wait)
     if settings.backend != "docker":
         return {}
     docker = settings.docker
@@ -35,7 +35,7 @@ def backend_options(settings: Settings, spark_version: str) -> dict[str, Any]:
     }
 
 
-def _emr_options(emr: EmrSettings) -> dict[str, Any]:
+def _emr_options(emr: EmrSettings, wait_seconds: float) -> dict[str, Any]:
     from pytest_isolated_emr.backends.emr.options import EmrOptions
 
     return EmrOptions(
@@ -46,7 +46,7 @@ def _emr_options(emr: EmrSettings) -> dict[str, Any]:
         idle_minutes=emr.idle_minutes,
         most_minutes=emr.most_minutes,
         max_sessions=emr.max_sessions,
-        wait_seconds=emr.wait_seconds,
+        wait_seconds=wait_seconds,
         user=getpass.getuser(),
     ).to_message()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pytest_isolated_emr.backend_options import backend_options, image_of
 from pytest_isolated_emr.backends.base import VisibleFiles
 from pytest_isolated_emr.backends.docker.class_data import lock_of
+from pytest_isolated_emr.claims import claim_of_command
 from pytest_isolated_emr.errors import SparkNotStarted
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.session import Session
@@ -39,6 +40,8 @@ def make(settings: Settings, wiring: SparkWiring, progress: Callable[[str], None
             [*_COMMAND, image],
             Session.launch_keeper(settings),
             backend_options(settings, wiring.installation.version),
+            claim_of_command(settings),
+            progress,
         )
         try:
             session.environment_guard(is_remote=True).apply()

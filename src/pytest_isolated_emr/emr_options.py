@@ -24,7 +24,6 @@ _SETTINGS = (
     ("idle_timeout", "MINUTES", "AWS ends the cluster after this long without work. Default: 15."),
     ("max_lifetime", "MINUTES", "The cluster ends after this long in any case. Default: 120."),
     ("max_sessions", "NUMBER", "How many runs may have a cluster for this scratch at once. Default: 10."),
-    ("wait", "SECONDS", "How long to wait for other runs' end where there are as many. Default: 1800."),
     (
         "launch",
         "WHEN",

@@ -28,7 +28,6 @@ _MOST_INSTANCES = 100
 #: AWS's longest idle time is seven days: https://docs.aws.amazon.com/emr/latest/APIReference/API_AutoTerminationPolicy.html
 _MOST_MINUTES = 7 * 24 * 60
 _MOST_SESSIONS = 100
-_MOST_SECONDS = 86_400.0
 #: The run's own prefix is the value of a tag, which has 256 characters at most; this leaves enough for the run id.
 _LONGEST_SCRATCH = 200
 
@@ -85,7 +84,6 @@ class EmrSettings:
     :param idle_minutes: after this long without work AWS ends the cluster.
     :param most_minutes: after this long the cluster ends in any case.
     :param max_sessions: how many sessions may run at once on this account and scratch.
-    :param wait_seconds: how long to wait for the others' end.
     :param starts_at_once: whether the cluster starts with pytest, before any test is known to need it.
     :param python_files: files and directories that Spark's Python workers get too.
     """
@@ -109,7 +107,6 @@ class EmrSettings:
     idle_minutes: int = 15
     most_minutes: int = 120
     max_sessions: int = 10
-    wait_seconds: float = 1800.0
     starts_at_once: bool = False
     python_files: tuple[str, ...] = ()
 
@@ -137,7 +134,6 @@ def read_settings(config: pytest.Config) -> EmrSettings:
         "idle_minutes": _number(config, "idle_timeout", _MOST_MINUTES),
         "most_minutes": _number(config, "max_lifetime", _MOST_MINUTES),
         "max_sessions": _number(config, "max_sessions", _MOST_SESSIONS),
-        "wait_seconds": _seconds(config, "wait"),
     }
     return EmrSettings(
         bucket=bucket,
@@ -202,19 +198,6 @@ def _number(config: pytest.Config, name: str, most: int) -> int | None:
     if not re.fullmatch("[0-9]{1,9}", value) or not 1 <= int(value) <= most:
         _refuse(found, f"a whole number from 1 to {most}")
     return int(value)
-
-
-def _seconds(config: pytest.Config, name: str) -> float | None:
-    found = given(config, name)
-    if found is None:
-        return None
-    try:
-        seconds = float(found[0])
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= _MOST_SECONDS:
-        _refuse(found, f"a number of seconds from 0 to {_MOST_SECONDS:.0f}")
-    return seconds
 
 
 def _pairs(config: pytest.Config, name: str, form: str) -> dict[str, str]:

@@ -105,6 +105,12 @@ class JarsUnavailable(IsolatedEmrError):
     code = "IE107"
 
 
+class NoRoom(IsolatedEmrError):
+    """Other sessions have the machine's memory or cores, and none ended in the time to wait."""
+
+    code = "IE108"
+
+
 class KeeperNotStarted(IsolatedEmrError):
     """The keeper ended, or said nothing, before the environment was ready."""
 

@@ -11,6 +11,7 @@ BACKENDS = ("local", "docker", "emr")
 DEFAULT_REGION = "us-east-1"
 DEFAULT_START_TIMEOUT = 120.0
 DEFAULT_SPARE_IDLE = 600.0
+DEFAULT_WAIT = 1800.0
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -82,6 +83,13 @@ def add_options(parser: pytest.Parser) -> None:
         f"Default: {DEFAULT_SPARE_IDLE:.0f}.",
     )
     group.addoption(
+        "--isolated-emr-wait",
+        default=None,
+        metavar="SECONDS",
+        help="How long to wait for other runs' end where they have this machine's memory or cores, or a scratch has as many "
+        f"clusters as it may (emr backend). Default: {DEFAULT_WAIT:.0f}.",
+    )
+    group.addoption(
         "--isolated-emr-release",
         default=None,
         metavar="LABEL",
@@ -123,6 +131,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("isolated_emr_spark_ui", "The same as --isolated-emr-spark-ui.", type="bool", default=False)
     parser.addini("isolated_emr_warm", "The same as --isolated-emr-warm.", default="")
     parser.addini("isolated_emr_spare_idle", "The same as --isolated-emr-spare-idle.", default="")
+    parser.addini("isolated_emr_wait", "The same as --isolated-emr-wait.", default="")
     parser.addini("isolated_emr_start_timeout", "The same as --isolated-emr-start-timeout.", default="")
     parser.addini(
         "isolated_emr_buckets",

@@ -17,6 +17,7 @@ import pytest
 from pytest_isolated_emr import basetemp, settings
 from pytest_isolated_emr.aws import interception
 from pytest_isolated_emr.backend_options import backend_options
+from pytest_isolated_emr.claims import claim_of_run
 from pytest_isolated_emr.environment import Environment
 from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError
 from pytest_isolated_emr.kept_logs import KeptLogs
@@ -82,7 +83,7 @@ class IsolatedRun:
             session = Session.attach(*joins, chosen)
         else:
             key_of_spare = maker.key_of_spare(config)
-            session = _own_session(chosen, maker.spark_version, key_of_spare)
+            session = _own_session(config, chosen, maker.spark_version, key_of_spare)
         run = cls(config, chosen, maker, session, key_of_spare)
         cls._active += 1
         config.add_cleanup(run._close)
@@ -299,11 +300,19 @@ class IsolatedRun:
             type(self)._active -= 1
 
 
-def _own_session(chosen: Settings, spark_version: str, key_of_spare: str) -> Session:
+def _own_session(config: pytest.Config, chosen: Settings, spark_version: str, key_of_spare: str) -> Session:
     """Return a session that this process owns: a spare if one is ready, else a new one."""
     options = backend_options(chosen, spark_version)
+    claim = claim_of_run(config, chosen)
+
+    def progress(text: str) -> None:
+        capture = config.pluginmanager.get_plugin("capturemanager")
+        # There is no terminal's reporter yet.
+        with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
+            print(f"isolated-emr: {text}", file=sys.stderr, flush=True)
+
     if key_of_spare:
-        spare = Session.claim(chosen, sys.argv, options, key_of_spare)
+        spare = Session.claim(chosen, sys.argv, options, key_of_spare, claim, progress)
         if spare is not None:
             return spare
     keeper = Session.launch_keeper(chosen)
@@ -313,4 +322,4 @@ def _own_session(chosen: Settings, spark_version: str, key_of_spare: str) -> Ses
     except BaseException:
         keeper.close()
         raise
-    return Session.start(chosen, sys.argv, keeper, options)
+    return Session.start(chosen, sys.argv, keeper, options, claim, progress)

@@ -86,21 +86,31 @@ class Session:
         command: Sequence[str],
         keeper: KeeperClient,
         backend_options: Mapping[str, Any],
+        claim: Mapping[str, Any] | None,
+        progress: Callable[[str], None],
     ) -> Session:
-        """Start a session that this process owns, and that ends with this process.
+        """Start a session that this process owns, and that ends with this process, once the machine has room for it.
 
         :param settings: what was asked for.
         :param command: the command line, for those who look at the session from outside.
         :param keeper: the session's, from :meth:`launch_keeper`.
         :param backend_options: what the backend is made with, see :mod:`pytest_isolated_emr.backend_options`.
+        :param claim: what it takes of the machine, see :mod:`pytest_isolated_emr.claims`.
+        :param progress: is told what is being waited for.
         :raises IsolatedEmrError: there can be no session.
         """
-        opening = _opening(settings, command, backend_options)
-        return cls._of(keeper, OWNER, settings.backend, keeper.open(opening))
+        opening = _opening(settings, command, backend_options, claim)
+        return cls._of(keeper, OWNER, settings.backend, keeper.open(opening, progress))
 
     @classmethod
     def claim(
-        cls, settings: Settings, command: Sequence[str], backend_options: Mapping[str, Any], key: str
+        cls,
+        settings: Settings,
+        command: Sequence[str],
+        backend_options: Mapping[str, Any],
+        key: str,
+        claim: Mapping[str, Any] | None,
+        progress: Callable[[str], None],
     ) -> Session | None:
         """Make a spare the session that this process owns; None if there is none, or it is not well.
 
@@ -108,14 +118,16 @@ class Session:
         :param command: the command line, for those who look at the session from outside.
         :param backend_options: as for :meth:`start`.
         :param key: of :func:`pytest_isolated_emr.spare_key.spare_key`.
+        :param claim: as for :meth:`start`.
+        :param progress: as for :meth:`start`.
         :raises IsolatedEmrError: it could not become the session.
         """
         root = StateRoot.from_environment()
         run_id = spare_slot.offered(root, key)
         if not run_id:
             return None
-        opening = _opening(settings, command, backend_options)
-        claimed = KeeperClient.claim(root.sessions / run_id, key, opening)
+        opening = _opening(settings, command, backend_options, claim)
+        claimed = KeeperClient.claim(root.sessions / run_id, key, opening, progress)
         return cls._of(claimed[0], OWNER, settings.backend, claimed[1], was_spare=True) if claimed else None
 
     @classmethod
@@ -238,9 +250,13 @@ class Session:
 
 
 def _opening(
-    settings: Settings, command: Sequence[str], backend_options: Mapping[str, Any]
+    settings: Settings,
+    command: Sequence[str],
+    backend_options: Mapping[str, Any],
+    claim: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     return {
+        "claim": claim,
         "backend": settings.backend,
         "backend_options": dict(backend_options),
         "region": settings.region,

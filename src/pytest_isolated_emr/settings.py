@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_isolated_emr.given_settings import Given, choice, flag, given, ini, one_of
-from pytest_isolated_emr.options import BACKENDS, DEFAULT_REGION, DEFAULT_SPARE_IDLE, DEFAULT_START_TIMEOUT
+from pytest_isolated_emr.options import (
+    BACKENDS,
+    DEFAULT_REGION,
+    DEFAULT_SPARE_IDLE,
+    DEFAULT_START_TIMEOUT,
+    DEFAULT_WAIT,
+)
 
 if TYPE_CHECKING:
     from pytest_isolated_emr.emr_settings import EmrSettings
@@ -68,6 +74,7 @@ class Settings:
     :param start_timeout: how long a Spark JVM may take until it answers, in seconds.
     :param buckets: made, and filled, before the first test.
     :param warm: whether what makes later runs quicker is made after this one, and used by this one.
+    :param wait: how long to wait for room, or for others' clusters, in seconds.
     :param spare_idle: how long a spare waits for its session, in seconds.
     :param repositories: roots of Maven repositories to fetch jars from, in place of Maven Central.
     :param release: the EMR release that the fixtures' clusters have; None for one with the installed Spark.
@@ -82,6 +89,7 @@ class Settings:
     start_timeout: float = DEFAULT_START_TIMEOUT
     buckets: tuple[BucketSetting, ...] = field(default=())
     warm: bool = False
+    wait: float = DEFAULT_WAIT
     spare_idle: float = DEFAULT_SPARE_IDLE
     repositories: tuple[str, ...] = field(default=())
     release: str | None = None
@@ -105,6 +113,7 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         start_timeout=_seconds(config, "start_timeout", DEFAULT_START_TIMEOUT),
         buckets=_buckets(config),
         warm=_warm(config, environ),
+        wait=_wait(config),
         spare_idle=_seconds(config, "spare_idle", DEFAULT_SPARE_IDLE),
         repositories=tuple(ini(config, "isolated_emr_repositories")),
         release=_release(config),
@@ -175,6 +184,21 @@ def _seconds(config: pytest.Config, name: str, default: float) -> float:
         seconds = 0.0
     if not 0 < seconds <= 86_400:
         raise pytest.UsageError(f"{place}: {value!r} is not a number of seconds above 0 and up to 86400")
+    return seconds
+
+
+def _wait(config: pytest.Config) -> float:
+    found = given(config, "wait")
+    if found is None:
+        return DEFAULT_WAIT
+    value, place = found
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    # 0 is not to wait.
+    if not 0 <= seconds <= 86_400:
+        raise pytest.UsageError(f"{place}: {value!r} is not a number of seconds from 0 to 86400")
     return seconds
 
 

@@ -27,7 +27,7 @@ from pytest_isolated_emr.spark.java import Java
 #: xdist's options: each worker has a Spark of its own, with a part of the machine.
 _WORKERS = ("numprocesses", "tx", "dist", "maxprocesses")
 #: Settings of how a session begins and ends, not of what it is; buckets are made when a spare is claimed.
-_NOT_OF_SPARE = ("retention", "buckets", "warm", "spare_idle", "emr")
+_NOT_OF_SPARE = ("retention", "buckets", "warm", "wait", "spare_idle", "emr")
 
 _VARIABLE = re.compile(rb"\$\{env[:.](\w+)")
 

@@ -56,8 +56,6 @@ def test_the_default_is_one_small_instance(pytester: pytest.Pytester):
         ("idle-timeout", "10080", "idle_minutes", 10080),
         ("max-lifetime", "45", "most_minutes", 45),
         ("max-sessions", "2", "max_sessions", 2),
-        ("wait", "0", "wait_seconds", 0.0),
-        ("wait", "90.5", "wait_seconds", 90.5),
         ("launch", "at-once", "starts_at_once", True),
         ("launch", "when-needed", "starts_at_once", False),
     ],

@@ -170,6 +170,7 @@ SAME = {
     "what is kept": _with("--isolated-emr-retention=all"),
     "buckets, which are made when it is claimed": _with("-o", "isolated_emr_buckets=one"),
     "how long it waits": _with("--isolated-emr-spare-idle=3"),
+    "how long a run waits for room": _with("--isolated-emr-wait=3"),
     "tests": _with("-k", "something", "-x", "-v", "--durations=3"),
     "another variable": _with(MY_SETTING="1", COLUMNS="77"),
     "user's keys": _with(AWS_ACCESS_KEY_ID="AKIA4Q3TXMPLR7WVN2HE", AWS_PROFILE="dev"),
@@ -205,7 +206,7 @@ def test_a_configuration_that_cannot_be_read_is_no_failure(key, conf):
 def test_every_setting_is_in_it_or_named_as_none_of_a_spares():
     assert set(spare_key._NOT_OF_SPARE) < {field.name for field in fields(Settings)}
     # Those of a backend without spares.
-    assert {"retention", "buckets", "warm", "spare_idle", "emr"} == set(spare_key._NOT_OF_SPARE)
+    assert {"retention", "buckets", "warm", "wait", "spare_idle", "emr"} == set(spare_key._NOT_OF_SPARE)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import click
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backend_options import backend_options
 from pytest_isolated_emr.backends.base import VisibleFiles
+from pytest_isolated_emr.claims import claim_of_command
 from pytest_isolated_emr.lifecycle.run_id import RUN_ID_VARIABLE
 from pytest_isolated_emr.session import Session
 from pytest_isolated_emr.settings import Settings, default_region
@@ -50,6 +51,8 @@ def exec_(backend: str, region: str | None, command: tuple[str, ...]) -> None:
         sys.argv,
         Session.launch_keeper(settings),
         backend_options(settings, wiring.installation.version),
+        claim_of_command(settings),
+        _say,
     )
     try:
         session.environment_guard(is_remote=False).apply()

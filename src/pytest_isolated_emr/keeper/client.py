@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -75,13 +75,18 @@ class KeeperClient:
 
     @classmethod
     def claim(
-        cls, session_directory: Path, key: str, opening: Mapping[str, Any]
+        cls,
+        session_directory: Path,
+        key: str,
+        opening: Mapping[str, Any],
+        progress: Callable[[str], None],
     ) -> tuple[KeeperClient, Message] | None:
         """Make a spare the session of this process; None if it cannot be had, and is nobody's to wait for.
 
         :param session_directory: the spare's.
         :param key: what it has to be.
         :param opening: the same as for :meth:`open`.
+        :param progress: the same as for :meth:`open`.
         :raises IsolatedEmrError: it was there for us, and could not become the session.
         """
         try:
@@ -101,7 +106,7 @@ class KeeperClient:
         # From now on it takes the time that it takes: there may be large buckets to fill.
         connection.settimeout(None)
         try:
-            session = client._first("open", opening)
+            session = client._first("open", opening, progress)
         except errors.KeeperNotStarted:
             # It died at this moment.
             return None
@@ -141,14 +146,15 @@ class KeeperClient:
         client = cls(connection)
         return client, client._first("attach", {"worker": worker})
 
-    def open(self, opening: Mapping[str, Any]) -> Message:
+    def open(self, opening: Mapping[str, Any], progress: Callable[[str], None]) -> Message:
         """Have the keeper make the session, and return its description of it.
 
         :param opening: the fields of the first message, as :class:`~pytest_isolated_emr.keeper.keeper.Keeper` reads
             them.
+        :param progress: is told what the keeper waits for, before it makes anything.
         :raises IsolatedEmrError: the keeper could not make the session.
         """
-        return self._first("open", opening)
+        return self._first("open", opening, progress)
 
     def request(self, op: str, **fields: Any) -> Message:
         """Ask the keeper for something and wait for its answer.
@@ -158,17 +164,7 @@ class KeeperClient:
         :raises IsolatedEmrError: the keeper's own error, or :class:`~pytest_isolated_emr.errors.KeeperDied`.
         """
         with self._lock:
-            self._last_id += 1
-            message_id = self._last_id
-            self._send({"id": message_id, "op": op, **fields})
-            while True:
-                reply = self._receive()
-                # An older id answers a request that Ctrl-C cut short.
-                if reply.get("id") == message_id:
-                    break
-        if "error" in reply:
-            raise errors.from_message(reply["error"])
-        return reply
+            return self._answer(self._ask(op, fields))
 
     def close(self) -> None:
         """Let go of the lifeline and, where this process owns the session, wait until its keeper has ended."""
@@ -183,9 +179,31 @@ class KeeperClient:
             self._early_output.close()
             self._early_output = None
 
-    def _first(self, op: str, fields: Mapping[str, Any]) -> Message:
+    def _ask(self, op: str, fields: Mapping[str, Any]) -> int:
+        self._last_id += 1
+        self._send({"id": self._last_id, "op": op, **fields})
+        return self._last_id
+
+    def _answer(self, message_id: int) -> Message:
+        while True:
+            reply = self._receive()
+            # An older id answers a request that Ctrl-C cut short.
+            if reply.get("id") == message_id:
+                break
+        if "error" in reply:
+            raise errors.from_message(reply["error"])
+        return reply
+
+    def _first(
+        self, op: str, fields: Mapping[str, Any], progress: Callable[[str], None] | None = None
+    ) -> Message:
+        """Ask for the session's description, before which the keeper may say what it waits for."""
         try:
-            session = self.request(op, **fields)
+            with self._lock:
+                message_id = self._ask(op, fields)
+                while "waits_for" in (session := self._answer(message_id)):
+                    if progress is not None:
+                        progress(session["waits_for"])
         except errors.IsolatedEmrError:
             self.close()
             raise

@@ -31,6 +31,7 @@ from pytest_isolated_emr.keeper import messages, teardown
 from pytest_isolated_emr.keeper.messages import ENDPOINT, Message
 from pytest_isolated_emr.keeper.private_aws import PrivateAws
 from pytest_isolated_emr.keeper.spare_order import SpareOrder, SparkOrders
+from pytest_isolated_emr.keeper.turn import Turn
 from pytest_isolated_emr.lifecycle.processes import ProcessIdentity
 from pytest_isolated_emr.lifecycle.run_id import RUN_ID_VARIABLE, new_run_id
 from pytest_isolated_emr.lifecycle.session_directory import (
@@ -78,6 +79,7 @@ class Keeper:
             return
         try:
             try:
+                await self._admit(opening, writer)
                 await self._open(opening)
             except errors.IsolatedEmrError as error:
                 told = _with_problems(error, await self._take_down())
@@ -105,11 +107,25 @@ class Keeper:
         serving.cancel()
         sweeping.cancel()
 
+    async def _admit(self, opening: Message, writer: asyncio.StreamWriter) -> None:
+        """Wait for this session's turn; the client is told what for.
+
+        :raises NoRoom: it has waited for as long as it may.
+        """
+
+        async def tell(text: str) -> None:
+            writer.write(messages.encode({"id": opening["id"], "waits_for": text}))
+            await writer.drain()
+
+        if opening["claim"] is not None:
+            await self._turn.come(opening["claim"], opening["cwd"], tell, self._over)
+
     def _create(self, opening: Message) -> None:
         root = StateRoot.from_environment()
         root.open()
         self._root = root
         self._directory = SessionDirectory.create(root, new_run_id())
+        self._turn = Turn(root, self._directory.run_id)
         self._write_metadata(opening)
 
     def _write_metadata(self, opening: Message) -> None:
@@ -340,16 +356,20 @@ class Keeper:
     async def _take_down(self) -> list[str]:
         """Take the environment away, once, and return what could not be removed."""
         if self._teardown is None:
-            self._teardown = asyncio.create_task(
-                teardown.take_down(
-                    self._directory,
-                    keep=self._keep,
-                    adopted=self._adopted,
-                    backend=self._backend,
-                    aws=self._aws,
-                )
-            )
+            self._teardown = asyncio.create_task(self._take_all_down())
         return await asyncio.shield(self._teardown)
+
+    async def _take_all_down(self) -> list[str]:
+        try:
+            return await teardown.take_down(
+                self._directory,
+                keep=self._keep,
+                adopted=self._adopted,
+                backend=self._backend,
+                aws=self._aws,
+            )
+        finally:
+            self._turn.leave()
 
     async def _sweep_others(self) -> None:
         """Remove what dead sessions of this machine left, once this one is ready."""

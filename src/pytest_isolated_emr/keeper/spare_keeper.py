@@ -43,6 +43,8 @@ class SpareKeeper(Keeper):
         claim: Claim | None = None
         self._create({**order.opening, "state": WARMING})
         try:
+            if not self._turn.come_as_spare(order.memory(), order.opening["cwd"]):
+                return
             try:
                 self._spare = await self._prepare(order)
             except Exception:
@@ -85,6 +87,11 @@ class SpareKeeper(Keeper):
             # Who asked did not wait for the answer.
             return
         opening = messages.decode(line)
+        try:
+            await self._admit(opening, claim.writer)
+        except errors.IsolatedEmrError as error:
+            claim.writer.write(messages.encode({"id": opening["id"], "error": error.to_message()}))
+            return
         self._write_metadata(opening)
         for log in (self._directory.path / "logs").glob("*.log"):
             # What was printed so far is of nobody's test.

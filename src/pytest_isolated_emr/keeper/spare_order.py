@@ -13,6 +13,9 @@ from pytest_isolated_emr.keeper.messages import Message
 from pytest_isolated_emr.spark.environment import holds_secret, is_of_jvm
 from pytest_isolated_emr.spark.named_files import stamps
 
+# What the keeper, the endpoint and each JVM take, in bytes.
+_BYTES, _BYTES_OF_SPARK = 256 << 20, 768 << 20
+
 #: Part of what describes a session to its clients.
 _OWN = ("directory", "run_id", "endpoint_url", "access_key_id", "secret_access_key", "basetemp")
 #: The session's own, whatever the user's environment has.
@@ -117,6 +120,10 @@ class SpareOrder:
     def has_temporary_files(self) -> bool:
         """Whether a Spark has to see the directory of temporary files from its start on."""
         return _placeholder("basetemp") in json.dumps(self.sparks)
+
+    def memory(self) -> int:
+        """Return what it takes, in bytes."""
+        return _BYTES + _BYTES_OF_SPARK * len(self.sparks)
 
     def secrets(self) -> list[str]:
         """Return the names of settings and variables that sound like a user's secrets: no spare may keep them."""

@@ -18,8 +18,6 @@ from pytest_isolated_emr.spark.environment import holds_secret, is_of_jvm
 #: In place of a descriptor, in the command line of a keeper that is a spare.
 AHEAD = "ahead"
 
-# What the keeper, the endpoint and each JVM take, in bytes.
-_BYTES, _BYTES_OF_SPARK = 256 << 20, 768 << 20
 # What failed is not tried again after every run.
 _SECONDS_UNTIL_NEXT_TRY = 3600.0
 
@@ -33,9 +31,8 @@ def start_ahead(order: SpareOrder, root: StateRoot) -> None:
     :param root: the state root.
     :raises OSError: it cannot be started.
     """
-    needed = _BYTES + _BYTES_OF_SPARK * len(order.sparks)
     slot = SpareSlot(root, order.key)
-    if available_memory() < needed + LEAST_MEMORY or _has_failed(slot.log):
+    if available_memory() < order.memory() + LEAST_MEMORY or _has_failed(slot.log):
         return
     secrets = order.secrets()
     root.spares.mkdir(mode=0o700, exist_ok=True)

@@ -70,6 +70,11 @@ class StateRoot:
         return self.path / "spares"
 
     @property
+    def admission(self) -> Path:
+        """The directory of the tickets of sessions that run, or wait for their turn."""
+        return self.path / "admission"
+
+    @property
     def container_class_data(self) -> Path:
         """Archives of Spark's classes for containers, which see this directory."""
         return self.class_data / "containers"
@@ -85,7 +90,7 @@ class StateRoot:
         :raises StateRootUnusable: if it is somebody else's, a link, not a directory or cannot be written.
         :raises NoSpace: if too little space is left on its file system.
         """
-        for directory in (self.path, self.sessions, self.jars):
+        for directory in (self.path, self.sessions, self.jars, self.admission):
             _create(directory)
             _check(directory)
         free = shutil.disk_usage(self.path).free

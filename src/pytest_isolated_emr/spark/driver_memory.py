@@ -25,6 +25,14 @@ def driver_memory(environ: Mapping[str, str], memory: int) -> dict[str, str]:
     """
     if any(environ.get(name) for name in _VARIABLES):
         return {}
-    workers = max(1, int(environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
-    heap = min(max(int(memory * _SHARE) // workers, LEAST), MOST)
+    heap = heap_of(memory, max(1, int(environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
     return {"spark.driver.memory": f"{heap >> 20}m"}
+
+
+def heap_of(memory: int, workers: int) -> int:
+    """Return the bound of the heap of each of some workers, in bytes.
+
+    :param memory: what they share, in bytes.
+    :param workers: how many there are.
+    """
+    return min(max(int(memory * _SHARE) // workers, LEAST), MOST)
