@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -191,3 +193,61 @@ def test_a_look_at_the_tests_waits_for_nobody_s_processor(runs, taken):
     collected = Finished(runs.start("c", "--collect-only", "-q"))
     assert collected.code == 0
     assert "test_it.py::test_it" in collected.output
+
+
+def look(runs: Runs, *arguments: str) -> str:
+    """Return what ``isolated-emr ps`` says."""
+    command = [sys.executable, "-m", "pytest_isolated_emr.cli", "ps", *arguments]
+    return subprocess.run(
+        command, env=environ_of_run(runs.home), capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_ps_shows_who_waits_and_what_each_has(runs, taken):
+    third = runs.start("c")
+    sessions = json.loads(look(runs, "--json"))
+    assert [session["state"] for session in sessions] == ["session", "session", "waiting"]
+    assert [session["place"] for session in sessions] == [None, None, 1]
+    for session in sessions:
+        assert session["claim"]["cores"] == 1
+        assert session["claim"]["memory_bytes"] >= 512 << 20
+        assert session["memory_bytes"] > 0
+    assert "waiting, 1." in look(runs)
+    runs.let_go("a", "b", "c")
+    for process in (*taken, third):
+        Finished(process).assert_passed(1)
+
+
+@pytest.mark.parametrize("arguments", [("top", "--json"), ("ps", "--watch", "--json")])
+def test_it_looks_again_until_ctrl_c(runs, taken, arguments):
+    command = [sys.executable, "-m", "pytest_isolated_emr.cli", *arguments]
+    environ = environ_of_run(runs.home)
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        for _ in range(2):
+            assert len(json.loads(watching.stdout.readline())) == 2
+        watching.send_signal(signal.SIGINT)
+        watching.stdout.read()
+    assert watching.returncode == 0
+    runs.let_go("a", "b")
+    for process in taken:
+        Finished(process).assert_passed(1)
+
+
+def test_a_table_is_drawn_until_ctrl_c(runs, taken):
+    screen, terminal = pty.openpty()
+    command = [sys.executable, "-m", "pytest_isolated_emr.cli", "top"]
+    with subprocess.Popen(command, env=environ_of_run(runs.home), stdout=terminal) as watching:
+        drawn = b""
+        # The heading of each look.
+        while drawn.count(b"run id") < 2:
+            drawn += os.read(screen, 65536)
+        watching.send_signal(signal.SIGINT)
+    assert watching.returncode == 0
+    for name in "ab":
+        assert runs.wait_until_runs(name).encode() in drawn
+    os.close(terminal)
+    os.close(screen)
+    runs.let_go("a", "b")
+    for process in taken:
+        Finished(process).assert_passed(1)

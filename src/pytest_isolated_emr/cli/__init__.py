@@ -11,7 +11,7 @@ from pytest_isolated_emr.cli.exec import exec_
 from pytest_isolated_emr.cli.fetch import fetch
 from pytest_isolated_emr.cli.image import image
 from pytest_isolated_emr.cli.logs import logs
-from pytest_isolated_emr.cli.ps import ps
+from pytest_isolated_emr.cli.ps import ps, top
 from pytest_isolated_emr.cli.sweep import sweep
 from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError, UnknownSession
 
@@ -22,7 +22,7 @@ def cli() -> None:
     """Private Spark, S3 and EMR for a test run, or for any command."""
 
 
-for command in (doctor, exec_, fetch, image, logs, ps, sweep):
+for command in (doctor, exec_, fetch, image, logs, ps, sweep, top):
     cli.add_command(command)
 
 

@@ -151,7 +151,15 @@ def processes_with(variable: str, value: str) -> list[ProcessIdentity]:
     :param variable: its name.
     :param value: its value.
     """
-    found = []
+    return processes_by(variable).get(value, [])
+
+
+def processes_by(variable: str) -> dict[str, list[ProcessIdentity]]:
+    """Find the running processes of this user that were started with an environment variable, by its value.
+
+    :param variable: its name.
+    """
+    found: dict[str, list[ProcessIdentity]] = {}
     for process in psutil.process_iter():
         # Processes of others, and those that end meanwhile, cannot be read: they are none of ours.
         with suppress(psutil.Error, OSError):
@@ -159,8 +167,9 @@ def processes_with(variable: str, value: str) -> list[ProcessIdentity]:
                 continue
             # The identity first: what is read from a pid afterwards is checked against it when it is used.
             identity = ProcessIdentity.of(process.pid)
-            if process.environ().get(variable) == value and identity.is_alive():
-                found.append(identity)
+            value = process.environ().get(variable)
+            if value is not None and identity.is_alive():
+                found.setdefault(value, []).append(identity)
     return found
 
 
