@@ -120,9 +120,9 @@ def test_a_dead_ones_place_is_free(enter, root, state):
 def test_it_is_told_how_long_it_may_take(enter, root):
     first, second = enter(MACHINE), enter(MACHINE)
     assert first.may_start()
-    assert "may end" not in second.ask("words")
+    assert second.ask("forecast") == ""
     durations.note(root.admission / "took.json", f"/of/{first.run_id}", 3600.0)
-    (seconds,) = re.findall("; one may end in about (\\d+) s, by its last run$", second.ask("words"))
+    (seconds,) = re.findall("; one may end in about (\\d+) s, by its last run$", second.ask("forecast"))
     assert 0 < int(seconds) <= 3600
     first.ask("leave")
     assert durations.read(root.admission / "took.json")[f"/of/{first.run_id}"] < 3600
@@ -179,8 +179,12 @@ def test_while_who_holds_the_lock_is_stopped_nobody_starts_and_nobody_fails(ente
         assert stopped.stdout.readline() == b"locked\n"
         stopped.send_signal(signal.SIGSTOP)
         assert not waiting.may_start()
+        place = Admission(root, MACHINE)
+        ticket = Ticket.now(new_run_id(), "/", ONE, WAITS)
+        assert not place.enter(ticket)
         stopped.kill()
     assert waiting.may_start()
+    assert place.enter(ticket)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"run_id": "../../x"}', b"\xff" * 99, b"1" * 99_999])

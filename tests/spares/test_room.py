@@ -25,7 +25,8 @@ def come(suite) -> None:
 
     async def wait() -> None:
         turn = Turn(suite.root, new_run_id())
-        await turn.come({"memory": 2 * GB, "cores": 1, "seconds": 60.0}, "/", tell, asyncio.Event())
+        claim = {"memory": 2 * GB, "cores": 1, "seconds": 60.0}
+        assert await turn.come(claim, "/", tell, lambda: False)
         turn.leave()
 
     asyncio.run(wait())

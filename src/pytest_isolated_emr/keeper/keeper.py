@@ -79,7 +79,8 @@ class Keeper:
             return
         try:
             try:
-                await self._admit(opening, writer)
+                if not await self._admit(opening, reader, writer):
+                    return
                 await self._open(opening)
             except errors.IsolatedEmrError as error:
                 told = _with_problems(error, await self._take_down())
@@ -107,18 +108,21 @@ class Keeper:
         serving.cancel()
         sweeping.cancel()
 
-    async def _admit(self, opening: Message, writer: asyncio.StreamWriter) -> None:
-        """Wait for this session's turn; the client is told what for.
-
-        :raises NoRoom: it has waited for as long as it may.
-        """
+    async def _admit(
+        self, opening: Message, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        """Wait for this session's turn, the client is told what for; tell whether it has come, or the client has gone."""
 
         async def tell(text: str) -> None:
             writer.write(messages.encode({"id": opening["id"], "waits_for": text}))
-            await writer.drain()
+            with contextlib.suppress(ConnectionError):
+                await writer.drain()
 
-        if opening["claim"] is not None:
-            await self._turn.come(opening["claim"], opening["cwd"], tell, self._over)
+        def is_over() -> bool:
+            return self._over.is_set() or reader.at_eof()
+
+        claim = opening["claim"]
+        return claim is None or await self._turn.come(claim, opening["cwd"], tell, is_over)
 
     def _create(self, opening: Message) -> None:
         root = StateRoot.from_environment()

@@ -88,7 +88,8 @@ class SpareKeeper(Keeper):
             return
         opening = messages.decode(line)
         try:
-            await self._admit(opening, claim.writer)
+            if not await self._admit(opening, claim.reader, claim.writer):
+                return
         except errors.IsolatedEmrError as error:
             claim.writer.write(messages.encode({"id": opening["id"], "error": error.to_message()}))
             return

@@ -120,13 +120,20 @@ class Admission:
         #: The spares whose memory was missing when this keeper asked last.
         self.spares_in_the_way: list[str] = []
 
-    def enter(self, ticket: Ticket) -> None:
-        """Take the last place. A place that this keeper has goes.
+    def enter(self, ticket: Ticket) -> bool:
+        """Take the last place, and tell whether that could be: who holds the lock may be stopped. A place that this keeper has
+        goes.
 
         :param ticket: waits, or is a spare, which nobody waits for and which does not wait.
-        :raises TimeoutError: who holds the lock is stopped.
         :raises OSError: the directory cannot be written.
         """
+        try:
+            self._enter(ticket)
+        except TimeoutError:
+            return False
+        return True
+
+    def _enter(self, ticket: Ticket) -> None:
         with self._locked():
             self._drop()
             # It removes those of the dead.
@@ -188,7 +195,7 @@ class Admission:
             return ""
         return (
             f"waiting for room, {place}: {len(running)} {'run has' if len(running) == 1 else 'runs have'} {taken} of "
-            f"{self._capacity}: {'; '.join(map(str, running))}{self._forecast(running)}"
+            f"{self._capacity}: {'; '.join(map(str, running))}"
         )
 
     def leave(self) -> None:
@@ -200,8 +207,10 @@ class Admission:
             if self._ticket is not None and self._ticket.state == RUNS:
                 durations.note(self._durations, self._ticket.cwd, self._ticket.age())
 
-    def _forecast(self, running: list[Ticket]) -> str:
+    def forecast(self) -> str:
+        """Return how long that may take, to be shown after it; empty if nobody knows."""
         took = durations.read(self._durations)
+        running = [ticket for _, ticket in self._others_seen() if ticket.state == RUNS]
         left = [took[ticket.cwd] - ticket.age() for ticket in running if ticket.cwd in took]
         return f"; one may end in about {max(1, round(min(left)))} s, by its last run" if left else ""
 
