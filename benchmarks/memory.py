@@ -28,7 +28,9 @@ _MARKS = (
     ("org.apache.spark.deploy.SparkSubmit", JVMS),
     ("pyspark.daemon", PYTHON_WORKERS),
     ("pyspark/daemon", PYTHON_WORKERS),
-    ("execnet", XDIST_WORKERS),
+    ("isolated_emr_daemon", PYTHON_WORKERS),
+    # execnet's way of starting another Python.
+    ("exec(eval(sys.stdin.readline()))", XDIST_WORKERS),
     ("pytest", PYTEST),
 )
 _EVERY_SECONDS = 0.3
