@@ -20,6 +20,7 @@ from typing import Any
 
 from pytest_isolated_emr.lifecycle import durations
 from pytest_isolated_emr.lifecycle.memory import available_memory, usable_memory
+from pytest_isolated_emr.lifecycle.processors import usable_processors
 from pytest_isolated_emr.lifecycle.run_id import is_run_id
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 
@@ -98,8 +99,7 @@ def _now() -> str:
 
 def machine() -> Claim:
     """Return what all sessions may take together, by this process's control group and its processors."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Claim(int(usable_memory() * _SHARE_OF_MEMORY), cores * _SESSIONS_PER_CORE)
+    return Claim(int(usable_memory() * _SHARE_OF_MEMORY), usable_processors() * _SESSIONS_PER_CORE)
 
 
 class Admission:

@@ -8,6 +8,8 @@ import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pytest_isolated_emr.lifecycle.processors import usable_processors
+
 #: Settings that are read when the JVM starts, and silently ignored by a JVM that runs already.
 #: https://spark.apache.org/docs/latest/configuration.html#application-properties
 JVM_START = frozenset(
@@ -175,9 +177,8 @@ def cores_for(environ: Mapping[str, str]) -> int:
 
     :param environ: where xdist says how many workers there are.
     """
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = int(environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    return max(1, available // workers)
+    return max(1, usable_processors() // workers)
 
 
 def split_protected(settings: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
