@@ -76,7 +76,9 @@ def main() -> None:
     )
     keeper = Session.launch_keeper(settings)
     with _telling("open") as is_open:
-        session = Session.start(settings, sys.argv, keeper, backend_options(settings, "4.0.0"))
+        session = Session.start(
+            settings, sys.argv, keeper, backend_options(settings, "4.0.0"), claim=None, progress=print
+        )
         _say("opened", run_id=session.run_id)
         is_open.append(True)
     if not is_open:

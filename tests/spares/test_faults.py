@@ -29,6 +29,7 @@ OPENING = {
     "backend_options": {},
     "region": "us-east-1",
     "buckets": [],
+    "claim": None,
     "cwd": "/",
     "command": ["test"],
     "versions": {},
@@ -156,14 +157,14 @@ def test_who_has_no_right_to_it_leaves_it_to_who_has(suite):
         pass
     with closing(messages.connect(spare.directory)) as silent:
         silent.sendall(b'{"id":1,"op":"cl')
-    assert KeeperClient.claim(spare.directory, "f" * 32, OPENING) is None
+    assert KeeperClient.claim(spare.directory, "f" * 32, OPENING, print) is None
     assert is_alive(spare.directory)
 
-    claimed = KeeperClient.claim(spare.directory, key, OPENING)
+    claimed = KeeperClient.claim(spare.directory, key, OPENING, print)
     assert claimed is not None
     client, described = claimed
     # Once, and whoever comes later is told.
-    assert KeeperClient.claim(spare.directory, key, OPENING) is None
+    assert KeeperClient.claim(spare.directory, key, OPENING, print) is None
     assert KeeperClient.end_spare(spare.directory) is False
     metadata = read_metadata(spare.directory)
     assert metadata is not None
@@ -187,7 +188,7 @@ def test_a_session_that_is_no_spare_is_not_claimed(suite):
     run = suite.start(NEVER)
     wait_for(suite.facts.exists, "the test")
     (path,) = [path for path, state in live(suite.home) if state == "session"]
-    assert KeeperClient.claim(path, "f" * 32, OPENING) is None
+    assert KeeperClient.claim(path, "f" * 32, OPENING, print) is None
     assert KeeperClient.end_spare(path) is False
     assert is_alive(path)
     assert run.poll() is None
