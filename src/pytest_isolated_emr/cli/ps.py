@@ -44,8 +44,8 @@ def top(as_json: bool) -> None:
 
 
 def _watch(*, as_json: bool) -> None:
-    looks = Looks(StateRoot.from_environment())
     try:
+        looks = Looks(StateRoot.from_environment())
         sessions = looks.again(_ONE_LOOK_SECONDS)
         if as_json:
             while True:

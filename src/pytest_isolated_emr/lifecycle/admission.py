@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_isolated_emr.lifecycle import durations
+from pytest_isolated_emr.lifecycle.kernel_lock import try_lock
 from pytest_isolated_emr.lifecycle.memory import available_memory, usable_memory
 from pytest_isolated_emr.lifecycle.processors import usable_processors
 from pytest_isolated_emr.lifecycle.run_id import is_run_id
@@ -244,7 +245,7 @@ class Admission:
             if file is None:
                 continue
             try:
-                if _lock(file, fcntl.LOCK_EX):
+                if try_lock(file, fcntl.LOCK_EX):
                     with suppress(FileNotFoundError):
                         path.unlink()
                 elif (ticket := _read(file)) is not None:
@@ -285,7 +286,7 @@ class Admission:
         file = os.open(self._directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS
-            while not _lock(file, fcntl.LOCK_EX):
+            while not try_lock(file, fcntl.LOCK_EX):
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{self._directory / _LOCK} is held")
                 time.sleep(0.001)
@@ -315,7 +316,7 @@ def _live_ticket(path: Path) -> Ticket | None:
         return None
     try:
         # Shared, so that those who look do not take each other for its holder.
-        return None if _lock(file, fcntl.LOCK_SH) else _read(file)
+        return None if try_lock(file, fcntl.LOCK_SH) else _read(file)
     finally:
         os.close(file)
 
@@ -326,14 +327,6 @@ def _open(path: Path) -> int | None:
     except OSError:
         # It has just gone, or is nothing of ours.
         return None
-
-
-def _lock(file: int, kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
 
 
 def _read(file: int) -> Ticket | None:

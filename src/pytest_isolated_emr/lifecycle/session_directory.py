@@ -27,6 +27,7 @@ from filelock import FileLock
 from pytest_isolated_emr.errors import StateRootUnusable
 from pytest_isolated_emr.lifecycle.host import Host, boot_id, this_host
 from pytest_isolated_emr.lifecycle.journal import JOURNAL_NAME, Journal
+from pytest_isolated_emr.lifecycle.kernel_lock import try_lock
 from pytest_isolated_emr.lifecycle.processes import ProcessIdentity
 from pytest_isolated_emr.lifecycle.removal import clear_directory
 from pytest_isolated_emr.lifecycle.run_id import is_run_id
@@ -229,7 +230,7 @@ def is_alive(path: Path) -> bool:
     """
     descriptor = os.open(path / LOCK_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        return not _flock(descriptor, fcntl.LOCK_SH)
+        return not try_lock(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
 
@@ -285,21 +286,12 @@ def remove_session(path: Path, directory: int, *, keep: bool) -> list[str]:
 
 def _lock_exclusively(descriptor: int, path: Path) -> None:
     deadline = time.monotonic() + _PROBE_PATIENCE_SECONDS
-    while not _flock(descriptor, fcntl.LOCK_EX):
+    while not try_lock(descriptor, fcntl.LOCK_EX):
         # A shared lock is refused only by a keeper's or a sweep's. If it is not, a probe was in the way.
-        if not _flock(descriptor, fcntl.LOCK_SH) or time.monotonic() > deadline:
+        if not try_lock(descriptor, fcntl.LOCK_SH) or time.monotonic() > deadline:
             raise SessionAlive(str(path))
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         time.sleep(0.002)
-
-
-def _flock(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        # The latter on file systems that do as fcntl does.
-        return False
-    return True
 
 
 def _is_same(lock: int, directory: int) -> bool:
