@@ -59,8 +59,8 @@ def name_for(node_id: str, number: int) -> str:
     return f"{plain[:_MAX_NAME].rstrip('-')}-{number}"
 
 
-def remove(scratch: Scratch, s3: Any) -> None:
-    """Remove the scratch, on S3 and on the disk.
+def remove_objects(scratch: Scratch, s3: Any) -> None:
+    """Remove the scratch on S3, by requests: a listing and a deletion of each thousand.
 
     :param scratch: what to remove.
     :param s3: a boto3 client of the session.
@@ -73,7 +73,6 @@ def remove(scratch: Scratch, s3: Any) -> None:
         if versions:
             objects = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in versions]
             s3.delete_objects(Bucket=scratch.bucket, Delete={"Objects": objects, "Quiet": True})
-    shutil.rmtree(scratch.path, ignore_errors=False)
 
 
 def keep(scratch: Scratch, s3: Any, destination: Path) -> None:

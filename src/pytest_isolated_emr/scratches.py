@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,6 @@ class Scratches:
         self._on_kept = on_kept
         self._count = 0
         self._of_session: Scratch | None = None
-        self._client: Any = None
 
     @contextmanager
     def for_test(self, item: pytest.Item) -> Iterator[Scratch]:
@@ -67,11 +68,18 @@ class Scratches:
         return Scratch(f"s3://{'/'.join(parts)}", path)
 
     def _end(self, place: Scratch, item: pytest.Item | None, whose: str) -> None:
-        if self._client is None:
-            self._client = self._session.scratch_client()
         if self._is_kept(item):
             self._session.client.request("keep")
             destination = self._session.directory / "kept" / self._session.worker / place.path.name
             scratch.keep(place, self._client, destination)
             self._on_kept(whose, destination)
-        scratch.remove(place, self._client)
+        if self._session.endpoint_url is None:
+            scratch.remove_objects(place, self._client)
+        else:
+            # The endpoint deletes them at once, however many there are.
+            self._session.client.request("empty_prefix", bucket=place.bucket, prefix=f"{place.prefix}/")
+        shutil.rmtree(place.path)
+
+    @cached_property
+    def _client(self) -> Any:
+        return self._session.scratch_client()

@@ -51,6 +51,15 @@ class Endpoint:
         listed = self.client("s3").list_objects_v2(Bucket=bucket)
         return [entry["Key"] for entry in listed.get("Contents", ())]
 
+    def ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Have it do what only the keeper may ask for."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(message).encode() + b"\n")
+        self.process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
     def end(self) -> int:
         assert self.process.stdin is not None
         self.process.stdin.close()

@@ -110,6 +110,22 @@ def test_large_objects_are_files_in_its_temporary_directory(start_endpoint: Star
     assert any(path.startswith(str(tmp_path)) for path in paths)
 
 
+def test_a_prefix_is_emptied_with_all_versions_and_nothing_else(start_endpoint: Start) -> None:
+    endpoint = start_endpoint([{"name": "here", "directory": None}])
+    s3 = endpoint.client("s3")
+    for key in ("a/1", "a/b/2", "ab", "b/a/1"):
+        s3.put_object(Bucket="here", Key=key, Body=b"x" * 1_000)
+    s3.put_bucket_versioning(Bucket="here", VersioningConfiguration={"Status": "Enabled"})
+    for key in ("a/1", "a/3", "ab"):
+        s3.put_object(Bucket="here", Key=key, Body=b"y")
+    s3.delete_object(Bucket="here", Key="a/1")
+    assert endpoint.ask({"emptied": {"bucket": "here", "prefix": "a/"}}) == {"ready": True}
+    found = s3.list_object_versions(Bucket="here")
+    assert [version["Key"] for version in found["Versions"]] == ["ab", "ab", "b/a/1"]
+    assert "DeleteMarkers" not in found
+    assert endpoint.ask({"emptied": {"bucket": "gone", "prefix": "a/"}}) == {"ready": True}
+
+
 def test_a_missing_operation_is_said_at_once_in_the_services_words(endpoint: Endpoint) -> None:
     with pytest.raises(ClientError) as caught:
         endpoint.client("emr").list_studios()

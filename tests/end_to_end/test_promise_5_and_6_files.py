@@ -69,3 +69,31 @@ def test_retention_by_option(project, home, run_pytest, retention, kept):
     )
     run_pytest("--isolated-emr", f"--isolated-emr-retention={retention}")
     assert len(list((home / "sessions").glob("*/kept/main/*"))) == kept
+
+
+SCRATCHES = """
+import pytest
+
+earlier = []
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(s3):
+    for place in earlier:
+        assert not place.path.exists()
+        assert s3.list_objects_v2(Bucket=place.bucket, Prefix=place.prefix + "/")["KeyCount"] == 0
+    yield
+
+@pytest.mark.parametrize("number", range(40))
+def test_leaves_something(scratch, s3, number):
+    earlier[:] = [scratch]
+    (scratch.path / "file").write_text("x")
+    for name in ("a", "b/c", "d//e"):
+        s3.put_object(Bucket=scratch.bucket, Key=f"{scratch.prefix}/{name}", Body=b"x")
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["one process", "two workers"])
+def test_what_a_test_leaves_is_gone_before_the_next_one(project, run_pytest, arguments):
+    (project / "test_it.py").write_text(SCRATCHES)
+    finished = run_pytest("--isolated-emr", *arguments)
+    assert "40 passed" in finished.output, finished.output

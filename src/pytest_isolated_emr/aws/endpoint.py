@@ -1,8 +1,8 @@
 """The endpoint's process: moto behind the key check, on sockets that the keeper bound.
 
 ``python -m pytest_isolated_emr.aws.endpoint --fds N …``, with one line of JSON on standard input that says whose
-it is and which buckets to make; each further line has more buckets. It prints one line when it serves, and one for each
-of those lines. It ends when its standard input does: then the keeper is gone, and nobody else would end it.
+it is and which buckets to make; each further line has more buckets, or a prefix to empty. It prints one line when it serves,
+and one for each of those lines. It ends when its standard input does: then the keeper is gone, and nobody else would end it.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _take_stdout() -> Callable[[dict[str, object]], None]:
 
 
 def _obey(region: str, say: Callable[[dict[str, object]], None]) -> None:
-    """Make the buckets that the keeper names, and end this process with standard input."""
+    """Make the buckets and empty the prefixes that the keeper names, and end this process with standard input."""
     # Unbuffered, because the interpreter may not end cleanly while another thread holds a buffered reader's
     # lock.
     received = b""
@@ -129,7 +129,10 @@ def _obey(region: str, say: Callable[[dict[str, object]], None]) -> None:
 
 def _answer(line: bytes, region: str) -> dict[str, object]:
     try:
-        _make_buckets(_buckets_of(json.loads(line)), region)
+        message = json.loads(line)
+        _make_buckets(_buckets_of(message), region)
+        if "emptied" in message:
+            _empty_prefix(message["emptied"], region)
     except Exception as error:  # noqa: BLE001 - whatever it is, the keeper has to hear of it
         traceback.print_exc()
         return {"error": f"{type(error).__name__}: {error}"}
@@ -200,6 +203,12 @@ def _make_buckets(buckets: Sequence[Bucket], region: str) -> None:
 
     for bucket in buckets:
         make_bucket(bucket.name, region, bucket.directory)
+
+
+def _empty_prefix(emptied: dict[str, str], region: str) -> None:
+    from .buckets import empty_prefix
+
+    empty_prefix(emptied["bucket"], region, emptied["prefix"])
 
 
 if __name__ == "__main__":

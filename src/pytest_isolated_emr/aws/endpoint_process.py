@@ -22,6 +22,9 @@ from pytest_isolated_emr.lifecycle.journal import Journal
 #: thread for the next one. Other systems do not know it.
 MEMORY_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
 
+# A million objects take less. A process that is stopped must not keep pytest for ever.
+_EMPTY_SECONDS = 60.0
+
 
 class EndpointProcess:
     """The process that serves AWS's APIs on a port of 127.0.0.1 that the kernel picked.
@@ -43,6 +46,8 @@ class EndpointProcess:
         self._urls = ["http://{}:{}".format(*listener.getsockname()) for listener in self._listeners]
         self._child: Child | None = None
         self._ready: asyncio.Task[None] | None = None
+        # Each line is answered by one, and workers ask at once.
+        self._asking = asyncio.Lock()
 
     @property
     def url(self) -> str:
@@ -96,7 +101,7 @@ class EndpointProcess:
         }
         assert self._child.process.stdin is not None
         self._child.process.stdin.write(json.dumps(opening).encode() + b"\n")
-        self._ready = asyncio.create_task(self._read_answer(self._child))
+        self._ready = asyncio.create_task(self._read_answer(self._child, "start"))
 
     async def ready(self) -> None:
         """Wait until requests are answered.
@@ -126,10 +131,22 @@ class EndpointProcess:
         :param buckets: ``name`` and ``directory`` of each.
         :raises EndpointDied: it could not.
         """
-        assert self._child is not None
-        assert self._child.process.stdin is not None
-        self._child.process.stdin.write(json.dumps({"buckets": list(buckets)}).encode() + b"\n")
-        await self._read_answer(self._child)
+        await self._ask({"buckets": list(buckets)}, "make buckets")
+
+    async def empty_prefix(self, bucket: str, prefix: str) -> None:
+        """Delete what is below a prefix of a bucket, with all its versions.
+
+        :param bucket: the bucket's name.
+        :param prefix: what the keys begin with.
+        :raises EndpointDied: it could not.
+        """
+        asking = self._ask({"emptied": {"bucket": bucket, "prefix": prefix}}, "empty a scratch")
+        try:
+            await asyncio.wait_for(asking, _EMPTY_SECONDS)
+        except asyncio.TimeoutError:
+            raise self._died(
+                f"The private AWS endpoint did not empty a scratch within {_EMPTY_SECONDS:g} s."
+            ) from None
 
     async def end(self) -> list[str]:
         """End it and free its port.
@@ -145,12 +162,20 @@ class EndpointProcess:
         for listener in self._listeners:
             listener.close()
 
-    async def _read_answer(self, child: Child) -> None:
+    async def _ask(self, message: dict[str, Any], what: str) -> None:
+        await self.ready()
+        assert self._child is not None
+        assert self._child.process.stdin is not None
+        async with self._asking:
+            self._child.process.stdin.write(json.dumps(message).encode() + b"\n")
+            await self._read_answer(self._child, what)
+
+    async def _read_answer(self, child: Child, what: str) -> None:
         assert child.process.stdout is not None
         line = await child.process.stdout.readline()
         answer = json.loads(line) if line else {"error": "it ended without a word"}
         if "error" in answer:
-            raise self._died(f"The private AWS endpoint could not start: {answer['error']}.")
+            raise self._died(f"The private AWS endpoint could not {what}: {answer['error']}.")
 
     def _died(self, what: str) -> errors.EndpointDied:
         return errors.EndpointDied(

@@ -100,11 +100,16 @@ class PrivateAws:
             await self._endpoint.make_buckets(buckets)
 
     async def answer(self, request: Message, _worker: str) -> Message | None:
-        """Answer what the owner tells about its clusters' Spark; None if it is something else."""
-        if request["op"] != "offer_spark":
-            return None
-        files = VisibleFiles.from_message(request["files"])
-        self._clusters.offer_spark(ClusterSpark.from_message(request["spark"]), files)
+        """Take the Spark for clusters from the owner, or empty a prefix for a worker; None if it is something else."""
+        match request["op"]:
+            case "offer_spark":
+                files = VisibleFiles.from_message(request["files"])
+                self._clusters.offer_spark(ClusterSpark.from_message(request["spark"]), files)
+            case "empty_prefix":
+                assert self._endpoint is not None
+                await self._endpoint.empty_prefix(request["bucket"], request["prefix"])
+            case _:
+                return None
         return {}
 
     async def serve_endpoint(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
