@@ -6,7 +6,8 @@ VENV35 := .venv-spark35
 CLIENTS := .venv-clients
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
-# `make bench PART=suites ROUNDS=3` measures a part of it anew: suites, s3, steps, fixture, idle, memory, counts, settings.
+# `make bench PART=suites ROUNDS=3` measures a part of it anew: suites, s3, steps, fixture, idle, memory, counts, settings,
+# growth.
 ROUNDS ?= 7
 PART ?=
 # Tests mostly wait for processes that they start; they differ much in how long they take.

@@ -72,20 +72,14 @@ def measure_spare(mode: Mode) -> Megabytes:
     """
     run(ALL[0], mode)
     entry = spares.wait_until_ready(mode.home)
-    return _now(psutil.Process(entry["keeper_pid"]))
+    return now(psutil.Process(entry["keeper_pid"]))
 
 
-def _watch(peak: Megabytes, process: subprocess.Popen[str]) -> None:
-    root = psutil.Process(process.pid)
-    while True:
-        for role, megabytes in _now(root).items():
-            peak[role] = max(peak.get(role, 0.0), megabytes)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_EVERY_SECONDS)
-            return
+def now(root: psutil.Process) -> Megabytes:
+    """Return megabytes by kind of process.
 
-
-def _now(root: psutil.Process) -> Megabytes:
+    :param root: a process, which counts with all that descends from it.
+    """
     found: dict[str, float] = defaultdict(float)
     with suppress(psutil.Error):
         for process in (root, *root.children(recursive=True)):
@@ -93,6 +87,16 @@ def _now(root: psutil.Process) -> Megabytes:
             with suppress(psutil.Error):
                 found[_role(process)] += _in_ram(process)
     return {**found, IN_ALL: sum(found.values())}
+
+
+def _watch(peak: Megabytes, process: subprocess.Popen[str]) -> None:
+    root = psutil.Process(process.pid)
+    while True:
+        for role, megabytes in now(root).items():
+            peak[role] = max(peak.get(role, 0.0), megabytes)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_EVERY_SECONDS)
+            return
 
 
 def _in_ram(process: psutil.Process) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import counts, fetched, memory, overhead, s3, spark_settings, step_runs, suites
+from benchmarks.growth import part as growth
 from benchmarks.homes import Homes
 from benchmarks.modes import ARCHIVE, COLD, PEER, WARM, Mode, modes_of
 from pytest_isolated_emr.lifecycle.state_root import HOME_VARIABLE
@@ -21,7 +22,7 @@ SUITES, IDLE, FIXTURE, MEMORY, COUNTS, STEPS, S3 = (
     "steps",
     "s3",
 )
-SETTINGS = "settings"
+SETTINGS, GROWTH = "settings", "growth"
 CLASSES, S3A_REQUESTS, FETCHED = "classes", "requests", "fetched"
 
 
@@ -89,6 +90,10 @@ class Bench:
         """Run a suite with settings of Spark and Java, each alone."""
         return spark_settings.measure(self.mode(ARCHIVE), self.rounds)
 
+    def growth(self) -> Any:
+        """Run more and more sessions at once, tests in a session, and files in a scratch."""
+        return growth.measure(self.mode(ARCHIVE), self.rounds, self.temporary / "queue")
+
 
 PARTS: Mapping[str, Callable[[Bench], Any]] = {
     SUITES: Bench.suites,
@@ -99,6 +104,7 @@ PARTS: Mapping[str, Callable[[Bench], Any]] = {
     STEPS: Bench.steps,
     S3: Bench.s3,
     SETTINGS: Bench.settings,
+    GROWTH: Bench.growth,
 }
-#: Those that ``make bench`` runs: what is kept of Spark's settings was decided once.
-USUAL: Sequence[str] = [name for name in PARTS if name != SETTINGS]
+#: Those that ``make bench`` runs: what is kept of Spark's settings was decided once, and growth takes most of an hour.
+USUAL: Sequence[str] = [name for name in PARTS if name not in (SETTINGS, GROWTH)]

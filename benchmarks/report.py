@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks import bars, counts, fetched, memory, overhead, parts, plot, s3, steps, suites
 from benchmarks.figures import ratios, spread, table
+from benchmarks.growth.section import growth_bars, growth_section
 from benchmarks.kept_settings import settings_section
 from benchmarks.modes import ARCHIVE, COLD, PEER, WARM
 from benchmarks.results import ABOUT
@@ -50,6 +51,7 @@ def write(everything: Mapping[str, Any]) -> None:
         parts.MEMORY: _memory,
         parts.COUNTS: _counts,
         parts.SETTINGS: settings_section,
+        parts.GROWTH: growth_section,
     }
     for part, section in sections.items():
         if part in everything:
@@ -75,6 +77,7 @@ def _bars(everything: Mapping[str, Any]) -> list[str]:
         bars.SMALL_REQUESTS.row(faster.get("GET of 1 KB", [])),
         bars.RANGES.row(faster.get("GET of 1 MB of 256 MB", [])),
         bars.JARS.row([fetches[fetched.MEGABYTES]] if fetches else []),
+        *growth_bars(everything.get(parts.GROWTH)),
     ]
     return ["## What was to be reached", "", *table(["", "", "measured", ""], rows)]
 
