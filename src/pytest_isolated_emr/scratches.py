@@ -71,14 +71,17 @@ class Scratches:
         if self._is_kept(item):
             self._session.client.request("keep")
             destination = self._session.directory / "kept" / self._session.worker / place.path.name
-            scratch.keep(place, self._client, destination)
-            self._on_kept(whose, destination)
+            is_whole = scratch.keep(place, self._client, destination)
+            self._on_kept(
+                whose if is_whole else f"{whose} (not all of its objects: they are too many)", destination
+            )
+        else:
+            shutil.rmtree(place.path)
         if self._session.endpoint_url is None:
             scratch.remove_objects(place, self._client)
         else:
             # The endpoint deletes them at once, however many there are.
             self._session.client.request("empty_prefix", bucket=place.bucket, prefix=f"{place.prefix}/")
-        shutil.rmtree(place.path)
 
     @cached_property
     def _client(self) -> Any:
