@@ -140,9 +140,12 @@ class EndpointProcess:
         :param prefix: what the keys begin with.
         :raises EndpointDied: it could not.
         """
-        asking = self._ask({"emptied": {"bucket": bucket, "prefix": prefix}}, "empty a scratch")
+        asking = asyncio.ensure_future(
+            self._ask({"emptied": {"bucket": bucket, "prefix": prefix}}, "empty a scratch")
+        )
         try:
-            await asyncio.wait_for(asking, _EMPTY_SECONDS)
+            # It goes on, so that its answer is not taken for the next one's.
+            await asyncio.wait_for(asyncio.shield(asking), _EMPTY_SECONDS)
         except asyncio.TimeoutError:
             raise self._died(
                 f"The private AWS endpoint did not empty a scratch within {_EMPTY_SECONDS:g} s."
