@@ -12,6 +12,7 @@ from pytest_isolated_emr.backends.base import VisibleFiles
 from pytest_isolated_emr.backends.docker.class_data import lock_of
 from pytest_isolated_emr.claims import claim_of_command
 from pytest_isolated_emr.errors import SparkNotStarted
+from pytest_isolated_emr.lifecycle.private_files import make_private
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.session import Session
 from pytest_isolated_emr.settings import Settings
@@ -33,7 +34,7 @@ def make(settings: Settings, wiring: SparkWiring, progress: Callable[[str], None
     """
     image = image_of(settings, wiring.installation.version)
     lock = lock_of(StateRoot.from_environment().container_class_data, image)
-    lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(lock.parent)
     with locked(lock, progress):
         session = Session.start(
             settings,

@@ -59,10 +59,12 @@ def test_a_link_is_refused(tmp_path: Path, part: str) -> None:
         StateRoot(tmp_path / "state").open()
 
 
-@pytest.mark.parametrize("path", ["file", "file/below"])
-def test_a_file_is_refused(tmp_path: Path, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "problem"), [("file", "is not a directory"), ("file/below", "cannot be created")]
+)
+def test_a_file_is_refused(tmp_path: Path, path: str, problem: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StateRootUnusable, match="cannot be created"):
+    with pytest.raises(StateRootUnusable, match=problem):
         StateRoot(tmp_path / path).open()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import platformdirs
 
 from pytest_isolated_emr.errors import NoSpace, StateRootUnusable
+from pytest_isolated_emr.lifecycle.private_files import make_private
 
 #: The environment variable that moves the state root.
 HOME_VARIABLE = "ISOLATED_EMR_HOME"
@@ -18,7 +19,7 @@ HOME_VARIABLE = "ISOLATED_EMR_HOME"
 #: Less free space than this, and a session would fail in the middle of a test instead of at its start.
 MINIMUM_FREE_BYTES = 256 * 1024 * 1024
 
-_CURE = f"Make it a directory of yours that can be written, or set {HOME_VARIABLE} to another one."
+_CURE = f"Make it a directory of yours that you alone can write, or set {HOME_VARIABLE} to another one."
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,16 @@ class StateRoot:
 
     @classmethod
     def from_environment(cls) -> StateRoot:
-        """Return the user's state root, which ``ISOLATED_EMR_HOME`` may move.
+        """Return the user's state root, which ``ISOLATED_EMR_HOME`` may move. It need not exist.
 
-        :raises StateRootUnusable: if the variable's value is not an absolute path.
+        :raises StateRootUnusable: if the variable's value is not an absolute path, or what is there may be another's.
         """
         moved = os.environ.get(HOME_VARIABLE)
-        if not moved:
-            return cls(platformdirs.user_state_path("isolated-emr", appauthor=False))
-        path = Path(moved).expanduser()
+        path = (
+            Path(moved).expanduser()
+            if moved
+            else platformdirs.user_state_path("isolated-emr", appauthor=False)
+        )
         if not path.is_absolute():
             # The keeper has another working directory than pytest, so they would not mean the same place.
             raise StateRootUnusable(
@@ -47,7 +50,9 @@ class StateRoot:
                 checked=f"the environment variable {HOME_VARIABLE}",
                 cure=f"Set {HOME_VARIABLE} to an absolute path.",
             )
-        return cls(path)
+        root = cls(path)
+        root.check()
+        return root
 
     @property
     def sessions(self) -> Path:
@@ -84,15 +89,36 @@ class StateRoot:
         """The directory of the program that stands for a Java in containers."""
         return self.path / "container-java"
 
+    def check(self) -> None:
+        """See that nobody else made or filled what there is of the root: all of it is believed, and much is run.
+
+        Directories above it are not looked at, as ssh, sudo and gpg do with theirs; of those only sshd does.
+
+        :raises StateRootUnusable: if it is somebody else's, a link, not a directory or may hold what others put there.
+        """
+        for directory in (
+            self.path,
+            self.sessions,
+            self.jars,
+            self.admission,
+            self.spares,
+            self.class_data,
+            self.container_java,
+        ):
+            _check(directory)
+
     def open(self) -> None:
         """Create what is missing of the root, and check that it can be used and is nobody else's.
 
-        :raises StateRootUnusable: if it is somebody else's, a link, not a directory or cannot be written.
+        :raises StateRootUnusable: as :meth:`check` does, or if it cannot be written.
         :raises NoSpace: if too little space is left on its file system.
         """
+        self.check()
         for directory in (self.path, self.sessions, self.jars, self.admission):
             _create(directory)
+            # It may have come since.
             _check(directory)
+            _keep_to_this_user(directory)
         free = shutil.disk_usage(self.path).free
         if free < MINIMUM_FREE_BYTES:
             raise NoSpace(
@@ -105,31 +131,42 @@ class StateRoot:
 
 def _create(directory: Path) -> None:
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(directory)
     except OSError as error:
-        raise StateRootUnusable(
-            f"The directory {directory} cannot be created: {error.strerror}.",
-            checked=f"mkdir {directory}",
-            cure=_CURE,
-        ) from error
+        raise _unusable(f"{directory} cannot be created: {error.strerror}", f"mkdir {directory}") from error
 
 
 def _check(directory: Path) -> None:
-    found = directory.lstat()
-    problem = ""
-    if not stat.S_ISDIR(found.st_mode):
-        problem = "is a link" if stat.S_ISLNK(found.st_mode) else "is not a directory"
-    elif found.st_uid != os.geteuid():
-        problem = f"belongs to the user {found.st_uid}, not to you ({os.geteuid()})"
-    else:
-        if found.st_mode & 0o077:
-            # Ours, so it is ours to tighten: made by hand or by an earlier umask.
-            directory.chmod(stat.S_IMODE(found.st_mode) & 0o700)
-        if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-            problem = "cannot be written"
+    try:
+        problem = _problem(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        problem = f"cannot be looked at: {error.strerror}"
     if problem:
-        raise StateRootUnusable(
-            f"The directory {directory} {problem}.",
-            checked=f"the kind, owner and mode of {directory}",
-            cure=_CURE,
-        )
+        raise _unusable(f"{directory} {problem}", f"the kind, owner and mode of {directory}")
+
+
+def _problem(directory: Path) -> str:
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        return "is a link" if stat.S_ISLNK(found.st_mode) else "is not a directory"
+    if found.st_uid != os.geteuid():
+        return f"belongs to the user {found.st_uid}, not to you ({os.geteuid()})"
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and any(directory.iterdir()):
+        # Tightened, it would still have what others put there meanwhile: jars, say, that a JVM of ours runs.
+        return f"can be written by others (mode {stat.S_IMODE(found.st_mode):o}) and is not empty"
+    return ""
+
+
+def _keep_to_this_user(directory: Path) -> None:
+    mode = stat.S_IMODE(directory.lstat().st_mode)
+    if mode & 0o077:
+        # Ours, so it is ours to tighten: made by hand or by an earlier umask.
+        directory.chmod(mode & 0o700)
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise _unusable(f"{directory} cannot be written", f"the mode of {directory}")
+
+
+def _unusable(what: str, checked: str) -> StateRootUnusable:
+    return StateRootUnusable(f"The directory {what}.", checked=checked, cure=_CURE)

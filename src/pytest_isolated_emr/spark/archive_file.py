@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from pytest_isolated_emr.lifecycle.private_files import create_anew, make_private
+
 # What making one needs of memory, with room for whoever else is at work.
 _BYTES = 2 << 30
 
@@ -67,7 +69,7 @@ def make_in_background(
     log = archive.with_suffix(".log")
     if available_memory() < _BYTES or _is_recent(log):
         return False
-    archive.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(archive.parent)
     try:
         with filelock.FileLock(lock, timeout=0):
             pass
@@ -75,7 +77,7 @@ def make_in_background(
         return False
     # The shell leaves it to init: this process need not wait for its end.
     command = ["nice", "-n", "19", sys.executable, "-m", "pytest_isolated_emr.cli", "fetch", *arguments]
-    with log.open("wb") as output:
+    with create_anew(log) as output:
         subprocess.run(
             ["/bin/sh", "-c", '"$@" &', "sh", *command],
             env=dict(environ),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pytest_isolated_emr.errors import SparkNotStarted
+from pytest_isolated_emr.lifecycle.private_files import make_private
 from pytest_isolated_emr.spark import archive_file, preload
 from pytest_isolated_emr.spark.installation import SparkInstallation
 from pytest_isolated_emr.spark.jar_cache import JarSet, locked, staging_directory
@@ -58,7 +59,7 @@ class ClassData:
         :raises SparkNotStarted: it could not be made.
         """
         cache, name = self.path.parent, self.path.name
-        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(cache)
         with locked(self._lock, progress):
             if self.path.exists():
                 return

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,8 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_isolated_emr.errors import StateRootUnusable
+from pytest_isolated_emr.lifecycle.private_files import make_private, read_private
 
 _MANIFEST = "manifest.json"
+# Spark's own jars are some hundreds.
+_MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def cached(
         return found
     directory = cache / name
     try:
-        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(cache)
         with locked(cache / f"{name}.lock", progress):
             if _problems(directory, full=False):
                 with staging_directory(cache, name) as staging:
@@ -150,7 +154,7 @@ def _write_manifest(directory: Path) -> None:
 
 
 def _read_manifest(directory: Path) -> list[dict[str, Any]]:
-    jars: list[dict[str, Any]] = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))["jars"]
+    jars: list[dict[str, Any]] = json.loads(read_private(directory / _MANIFEST, _MOST_BYTES))["jars"]
     return jars
 
 
@@ -163,25 +167,35 @@ def _load(directory: Path) -> JarSet:
 
 
 def _problems(directory: Path, *, full: bool) -> list[str]:
+    if directory.is_symlink():
+        return [f"{directory} is a link"]
     try:
-        jars = _read_manifest(directory)
+        jars = [(str(jar["name"]), jar["size"], jar["sha256"]) for jar in _read_manifest(directory)]
     except OSError:
         return [f"{directory} has no manifest"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return [f"{directory / _MANIFEST} is damaged"]
-    problems = []
-    for jar in jars:
-        path = directory / jar["name"]
-        try:
-            size = path.stat().st_size
-        except OSError:
-            problems.append(f"{path} is missing")
-            continue
-        if size != jar["size"]:
-            problems.append(f"{path} has {size} bytes instead of {jar['size']}")
-        elif full and _sha256(path) != jar["sha256"]:
-            problems.append(f"{path} has another content than it was fetched with")
-    return problems
+    # The whole directory is on a JVM's class path.
+    others = {path.name for path in directory.glob("*.jar")} - {name for name, *_ in jars}
+    problems = [f"{directory / name} is not in the manifest" for name in sorted(others)]
+    return problems + [problem for jar in jars if (problem := _problem(directory, *jar, full=full))]
+
+
+def _problem(directory: Path, name: str, size: int, sha256: str, *, full: bool) -> str:
+    if Path(name).name != name:
+        return f"{directory / _MANIFEST} names {name!r}, which is no file beside it"
+    path = directory / name
+    try:
+        found = path.lstat()
+    except (OSError, ValueError):
+        return f"{path} is missing"
+    if not stat.S_ISREG(found.st_mode):
+        return f"{path} is no file"
+    if found.st_size != size:
+        return f"{path} has {found.st_size} bytes instead of {size}"
+    if full and _sha256(path) != sha256:
+        return f"{path} has another content than it was fetched with"
+    return ""
 
 
 def _sha256(path: Path) -> str:

@@ -22,6 +22,7 @@ from pytest_isolated_emr.backends.docker.engine import Engine, engine_errors
 from pytest_isolated_emr.backends.docker.names import ROLE_LABEL
 from pytest_isolated_emr.backends.docker.trust_store import PASSWORD, write_trust_store
 from pytest_isolated_emr.errors import IsolatedEmrError
+from pytest_isolated_emr.lifecycle.private_files import make_private
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.spark.installation import find_spark
 from pytest_isolated_emr.spark.java import NEEDED_MAJOR, Java
@@ -38,7 +39,7 @@ def container_java(image: str, directory: Path) -> Java:
     :param directory: a directory of this user's, for the program that stands for it.
     """
     program = directory / "bin" / "java"
-    program.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(program.parent)
     store = directory / "trusted.jks"
     options = [
         # Of the image's own Java, which knows no company's authorities.
