@@ -84,18 +84,20 @@ def test_a_link_is_not_followed(path: Path, tmp_path: Path) -> None:
     path.symlink_to(outside)
     with pytest.raises(OSError, match="symbolic link"):
         Journal.open(path)
-    assert read_journal(path) == JournalContents()
+    contents = read_journal(path)
+    assert contents.resources == []
+    assert "symbolic link" in contents.refused
     assert outside.read_text() == "mine"
 
 
-def test_a_directory_of_its_name_is_damage(path: Path) -> None:
+def test_a_directory_of_its_name_is_none(path: Path) -> None:
     path.mkdir()
-    assert read_journal(path).damaged == 1
+    assert "Not a file" in read_journal(path).refused
 
 
 def test_a_pipe_of_its_name_holds_nobody_up(path: Path) -> None:
     os.mkfifo(path)
-    assert read_journal(path).resources == []
+    assert "Not a file" in read_journal(path).refused
 
 
 def test_a_full_disk_spoils_one_line_only(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,13 @@ import psutil
 
 from pytest_isolated_emr.lifecycle.admission import WAITS, Ticket, tickets
 from pytest_isolated_emr.lifecycle.processes import processes_by
-from pytest_isolated_emr.lifecycle.run_id import RUN_ID_VARIABLE, is_run_id
-from pytest_isolated_emr.lifecycle.session_directory import SessionMetadata, is_alive, read_metadata
+from pytest_isolated_emr.lifecycle.run_id import RUN_ID_VARIABLE
+from pytest_isolated_emr.lifecycle.session_directory import (
+    SessionMetadata,
+    is_alive,
+    read_metadata,
+    session_directories,
+)
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 
 #: In place of a session's own state, while it waits for its turn.
@@ -45,8 +50,7 @@ class LiveSession:
     @property
     def age_seconds(self) -> int:
         """For how long it has been there."""
-        started = datetime.fromisoformat(self.metadata.started)
-        return int((datetime.now(timezone.utc) - started).total_seconds())
+        return int((datetime.now(timezone.utc) - self.metadata.began).total_seconds())
 
     def describe(self, cores: float) -> dict[str, Any]:
         """Return what there is to say, as JSON has it.
@@ -100,24 +104,20 @@ class Looks:
 
 
 def _live_sessions(root: StateRoot) -> list[LiveSession]:
-    if not root.sessions.is_dir():
-        return []
     by_run = {ticket.run_id: ticket for ticket in tickets(root)}
     waiting = [ticket.run_id for ticket in by_run.values() if ticket.state == WAITS]
     processes = processes_by(RUN_ID_VARIABLE)
     sessions = []
-    for path in sorted(root.sessions.iterdir()):
-        if not is_run_id(path.name):
-            continue
+    for path in session_directories(root):
         try:
             alive = is_alive(path)
         except OSError:
-            # It is just being removed, or is somebody else's.
+            # It is just being removed.
             continue
         metadata = read_metadata(path)
-        if not alive or metadata is None:
+        run_id = path.name
+        if not alive or metadata is None or metadata.run_id != run_id:
             continue
-        run_id = metadata.run_id
         pids = [metadata.keeper.pid, *(identity.pid for identity in processes.get(run_id, ()))]
         used = {pid: usage for pid in pids if (usage := _usage(pid)) is not None}
         place = waiting.index(run_id) + 1 if run_id in waiting else None

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Column, Table
 
 from pytest_isolated_emr.cli.live_sessions import WAITING, Looks
@@ -68,14 +69,15 @@ def _table(sessions: list[dict[str, Any]]) -> Table:
         claim = session["claim"]
         table.add_row(
             session["run_id"],
-            f"{WAITING}, {session['place']}." if session["place"] else session["state"],
-            session["backend"],
+            f"{WAITING}, {session['place']}." if session["place"] else escape(session["state"]),
+            escape(session["backend"]),
             str(session["keeper_pid"]),
             f"{session['age_seconds']} s",
             f"{session['memory_bytes'] >> 20} MB",
             str(session["cores"]),
             f"{claim['memory_bytes'] >> 20} MB, {claim['cores']}" if claim else "",
-            session["cwd"],
-            " ".join(session["command"]),
+            # A test's parameters are in brackets, which rich would take for its own marks.
+            escape(session["cwd"]),
+            escape(" ".join(session["command"])),
         )
     return table

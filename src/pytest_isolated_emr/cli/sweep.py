@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from pytest_isolated_emr.backends import removers
@@ -73,13 +74,9 @@ def _print(report: Report) -> None:
         click.echo("nothing is left over")
         return
     for leftover, outcome in rows:
-        table.add_row(
-            leftover.name,
-            outcome,
-            leftover.reason,
-            str(len(leftover.processes)),
-            f"{leftover.size_bytes / 1e6:.1f} MB",
-        )
+        # What is there may have anybody's name, which rich is not to take for its own marks.
+        texts = map(escape, (leftover.name, outcome, leftover.reason))
+        table.add_row(*texts, str(len(leftover.processes)), f"{leftover.size_bytes / 1e6:.1f} MB")
     Console().print(table)
     if report.removed and not report.deleted:
         click.echo("This was a dry run; `isolated-emr sweep --delete` removes it.")

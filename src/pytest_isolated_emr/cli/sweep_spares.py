@@ -11,8 +11,7 @@ import click
 
 from pytest_isolated_emr.errors import IsolatedEmrError
 from pytest_isolated_emr.keeper.client import KeeperClient
-from pytest_isolated_emr.lifecycle.run_id import is_run_id
-from pytest_isolated_emr.lifecycle.session_directory import is_alive, read_metadata
+from pytest_isolated_emr.lifecycle.session_directory import is_alive, read_metadata, session_directories
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 
 
@@ -37,8 +36,8 @@ def sweep_spares(*, delete: bool, as_json: bool) -> bool:
     root = StateRoot.from_environment()
     found = [
         SpareOutcome(path.name, _end(path) if delete else "would be ended")
-        for path in (sorted(root.sessions.iterdir()) if root.sessions.is_dir() else ())
-        if is_run_id(path.name) and _is_spare(path)
+        for path in session_directories(root)
+        if _is_spare(path)
     ]
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found], indent=1))

@@ -12,15 +12,19 @@ import threading
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import MAXYEAR, datetime, timezone
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Literal
 
 from pytest_isolated_emr.lifecycle.host import Host, this_host
+from pytest_isolated_emr.lifecycle.private_files import read_private
 
 #: The journal's name in its session directory.
 JOURNAL_NAME = "journal"
+
+# As many lines as two hundred thousand things need; more is no journal of ours.
+_MOST_BYTES = 1 << 26
 
 State = Literal["intended", "created", "removed", "kept"]
 _STATES: dict[str, State] = {
@@ -59,6 +63,7 @@ class JournalContents:
     :param ended: when the session ended in order; None if it was killed or still runs.
     :param last: when the last line was written.
     :param next_number: the number that the next line gets.
+    :param refused: why nothing of it is believed, in words; empty if it is read.
     """
 
     resources: list[Resource] = field(default_factory=list)
@@ -67,6 +72,7 @@ class JournalContents:
     ended: datetime | None = None
     last: datetime | None = None
     next_number: int = 1
+    refused: str = ""
 
 
 class Journal:
@@ -86,7 +92,8 @@ class Journal:
         :param path: the file.
         """
         # The session directory is ours alone, but a job may put a link in it that leads out.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(path, flags, 0o600)
         text = _read_all(descriptor)
         journal = cls(descriptor, _parse(text), torn=bool(text) and not text.endswith(b"\n"))
         if not text:
@@ -204,16 +211,12 @@ def read_journal(path: Path) -> JournalContents:
     :param path: the file, which need not exist.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+        return _parse(read_private(path, _MOST_BYTES))
+    except FileNotFoundError:
         return JournalContents()
-    try:
-        return _parse(_read_all(descriptor))
-    except OSError:
-        # A directory or a device by the journal's name: nothing of it can be read.
-        return JournalContents(damaged=1)
-    finally:
-        os.close(descriptor)
+    except OSError as error:
+        # A link, a pipe, somebody else's: no session of ours wrote it.
+        return JournalContents(refused=f"its journal is not read: {error}")
 
 
 def _parse(text: bytes) -> JournalContents:
@@ -232,9 +235,9 @@ def _parse(text: bytes) -> JournalContents:
 def _apply(
     fields: dict[str, Any], contents: JournalContents, resources: dict[int, Resource]
 ) -> JournalContents:
-    number, operation = fields["n"], fields["op"]
-    entry = fields.get("entry", number)
-    at = datetime.fromisoformat(fields["at"])
+    number, operation = _number(fields["n"]), fields["op"]
+    entry = _number(fields.get("entry", number))
+    at = _time(fields["at"])
     # Also above the numbers that are only referred to: their own lines may be damaged.
     next_number = max(contents.next_number, number + 1, entry + 1)
     contents = replace(contents, last=at, next_number=next_number)
@@ -245,9 +248,33 @@ def _apply(
     if operation in _STATES:
         known = resources[entry].facts if entry in resources else {}
         resources[entry] = Resource(
-            entry, fields["kind"], fields["name"], _STATES[operation], {**known, **fields["facts"]}
+            entry,
+            _text(fields["kind"]),
+            _text(fields["name"]),
+            _STATES[operation],
+            {**known, **fields["facts"]},
         )
     return contents
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError(f"not a line's number: {value!r}")
+    return value
+
+
+def _time(value: str) -> datetime:
+    at = datetime.fromisoformat(value)
+    # Others are added to it, and compared with it.
+    if at.tzinfo is None or at.year == MAXYEAR:
+        raise ValueError(f"not a time of a session: {value!r}")
+    return at
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"not a text: {value!r}")
+    return value
 
 
 def _encode(fields: dict[str, Any]) -> bytes:

@@ -23,6 +23,7 @@ from pytest_isolated_emr.lifecycle.session_directory import (
     SessionMetadata,
     is_alive,
     read_metadata,
+    session_directories,
 )
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 
@@ -124,11 +125,9 @@ def live_processes(root: StateRoot, *, other_than: str = "") -> list[ProcessIden
     :param other_than: a dead session whose lock the caller holds, which makes it look alive.
     """
     found = []
-    for path in root.sessions.iterdir():
+    for path in session_directories(root):
         try:
-            if path.name == other_than or not (
-                is_run_id(path.name) and not path.is_symlink() and is_alive(path)
-            ):
+            if path.name == other_than or not is_alive(path):
                 continue
         except OSError:
             continue
@@ -191,6 +190,8 @@ def _judge_dead(path: Path, spared: Iterable[ProcessIdentity], kept: bool, now: 
 
 
 def _doubt(path: Path, metadata: SessionMetadata | None, journal: JournalContents) -> Leftover | None:
+    if journal.refused:
+        return Leftover(path.name, "damaged", journal.refused)
     hosts = {host for host in (metadata.host if metadata else None, journal.host) if host is not None}
     if not hosts:
         return Leftover(

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,10 @@ from pytest_isolated_emr.errors import StateRootUnusable
 from pytest_isolated_emr.lifecycle.host import Host, boot_id, this_host
 from pytest_isolated_emr.lifecycle.journal import JOURNAL_NAME, Journal
 from pytest_isolated_emr.lifecycle.kernel_lock import try_lock
+from pytest_isolated_emr.lifecycle.private_files import read_private
 from pytest_isolated_emr.lifecycle.processes import ProcessIdentity
 from pytest_isolated_emr.lifecycle.removal import clear_directory
-from pytest_isolated_emr.lifecycle.run_id import is_run_id
+from pytest_isolated_emr.lifecycle.run_id import is_run_id, started_at
 from pytest_isolated_emr.lifecycle.state_root import HOME_VARIABLE, StateRoot
 
 LOCK_NAME = "lock"
@@ -44,6 +46,9 @@ WARMING, SPARE = "warming", "spare"
 
 #: What a directory is called until it is locked.
 NEW_PREFIX = ".new-"
+
+# As much as a command line can have, twice over.
+_MOST_BYTES = 1 << 22
 
 # Probes hold the lock for microseconds; who meets one waits this long at most.
 _PROBE_PATIENCE_SECONDS = 2.0
@@ -86,6 +91,13 @@ class SessionMetadata:
     def is_spare(self) -> bool:
         """Whether it has no owner yet."""
         return self.state in (WARMING, SPARE)
+
+    @property
+    def began(self) -> datetime:
+        """When it started, in UTC; by its run id where it says nothing that can be understood."""
+        with suppress(ValueError, OverflowError):
+            return datetime.fromisoformat(self.started).astimezone(timezone.utc)
+        return started_at(self.run_id)
 
     @classmethod
     def of_this_process(
@@ -209,16 +221,29 @@ class SessionDirectory:
         self._lock.release()
 
 
+def session_directories(root: StateRoot) -> list[Path]:
+    """Return the directories of this user's sessions, live and dead, in the order of their run ids.
+
+    :param root: the state root.
+    """
+    found = []
+    for path in sorted(root.sessions.iterdir()) if root.sessions.is_dir() else ():
+        # It may have been removed meanwhile.
+        with suppress(FileNotFoundError):
+            status = path.lstat()
+            if is_run_id(path.name) and stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
+                found.append(path)
+    return found
+
+
 def read_metadata(path: Path) -> SessionMetadata | None:
     """Read what a session says of itself; None if it says nothing that can be understood.
 
     :param path: its directory.
     """
     try:
-        descriptor = os.open(path / METADATA_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(descriptor, encoding="utf-8") as file:
-            return _metadata(json.load(file))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return _metadata(json.loads(read_private(path / METADATA_NAME, _MOST_BYTES)))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return None
 
 
