@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
+from pytest_isolated_emr.lifecycle.copying import copy_plain
 from pytest_isolated_emr.session import OWNER, Session
 
 
@@ -40,7 +40,7 @@ class KeptLogs:
     def _copy(self, what: str, logs: Path) -> str:
         kept = self._kept(logs)
         try:
-            shutil.copytree(logs, kept)
+            copy_plain(logs, kept)
         except OSError as error:
             # The disk may be full, or a step may still be writing.
             return f"not all kept: {what}: {kept}: {error}"

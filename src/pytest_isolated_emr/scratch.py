@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pytest_isolated_emr.lifecycle.removal import clear_directory
 
 #: So long a test's end may take to copy what is kept of its objects; who looks at a failure needs no more of them.
 KEEP_SECONDS = 20.0
@@ -78,6 +81,26 @@ def remove_objects(scratch: Scratch, s3: Any) -> None:
         if versions:
             objects = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in versions]
             s3.delete_objects(Bucket=scratch.bucket, Delete={"Objects": objects, "Quiet": True})
+
+
+def remove_directory(scratch: Scratch) -> None:
+    """Remove the scratch on the disk, with what a test has made read-only.
+
+    What cannot be removed stays for the end of the session, which says so.
+
+    :param scratch: what to remove.
+    """
+    if scratch.path.is_symlink():
+        # A test put it there.
+        scratch.path.unlink()
+        return
+    directory = os.open(scratch.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        problems = clear_directory(directory)
+    finally:
+        os.close(directory)
+    if not problems:
+        scratch.path.rmdir()
 
 
 def keep(scratch: Scratch, s3: Any, destination: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -76,7 +75,7 @@ class Scratches:
                 whose if is_whole else f"{whose} (not all of its objects: they are too many)", destination
             )
         else:
-            shutil.rmtree(place.path)
+            scratch.remove_directory(place)
         if self._session.endpoint_url is None:
             scratch.remove_objects(place, self._client)
         else:

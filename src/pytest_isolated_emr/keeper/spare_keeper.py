@@ -17,6 +17,7 @@ from pytest_isolated_emr.keeper.priority import lower_priority, restore_priority
 from pytest_isolated_emr.keeper.reserved_basetemp import ReservedBasetemp
 from pytest_isolated_emr.keeper.spare import Claim, Spare
 from pytest_isolated_emr.keeper.spare_order import SpareOrder
+from pytest_isolated_emr.lifecycle.private_files import create_anew
 from pytest_isolated_emr.lifecycle.session_directory import SPARE, WARMING
 from pytest_isolated_emr.lifecycle.spare_slot import SpareSlot
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
@@ -49,7 +50,8 @@ class SpareKeeper(Keeper):
                 self._spare = await self._prepare(order)
             except Exception:
                 # The session's own log goes with it.
-                slot.log.write_text(traceback.format_exc())
+                with create_anew(slot.log) as log:
+                    log.write(traceback.format_exc().encode())
                 raise
             slot.log.unlink(missing_ok=True)
             claim = await self._spare.wait(slot, self._directory.run_id)

@@ -11,6 +11,7 @@ from pathlib import Path
 from pytest_isolated_emr.keeper.spare import LEAST_MEMORY
 from pytest_isolated_emr.keeper.spare_order import SpareOrder
 from pytest_isolated_emr.lifecycle.memory import available_memory
+from pytest_isolated_emr.lifecycle.private_files import create_anew, read_private
 from pytest_isolated_emr.lifecycle.spare_slot import SpareSlot
 from pytest_isolated_emr.lifecycle.state_root import HOME_VARIABLE, StateRoot
 from pytest_isolated_emr.spark.environment import holds_secret, is_of_jvm
@@ -20,6 +21,9 @@ AHEAD = "ahead"
 
 # What failed is not tried again after every run.
 _SECONDS_UNTIL_NEXT_TRY = 3600.0
+
+# It has the words of one failure.
+_MOST_BYTES = 1 << 20
 
 _REFUSED = "no spare keeps a secret"
 
@@ -36,7 +40,7 @@ def start_ahead(order: SpareOrder, root: StateRoot) -> None:
         return
     secrets = order.secrets()
     root.spares.mkdir(mode=0o700, exist_ok=True)
-    with slot.log.open("wb") as log:
+    with create_anew(slot.log) as log:
         if secrets:
             log.write(f"{_REFUSED}: {', '.join(secrets)}\n".encode())
             return
@@ -64,8 +68,9 @@ def start_ahead(order: SpareOrder, root: StateRoot) -> None:
 def _has_failed(log: Path) -> bool:
     """Tell whether it failed, and not long ago. One that was ended before it was ready has said nothing."""
     try:
-        age = time.time() - log.stat().st_mtime
-        text = log.read_text(errors="replace")
-    except FileNotFoundError:
+        age = time.time() - log.lstat().st_mtime
+        text = read_private(log, _MOST_BYTES).decode(errors="replace")
+    except OSError:
+        # There is none, or it is no spare's.
         return False
     return age < _SECONDS_UNTIL_NEXT_TRY and bool(text) and not text.startswith(_REFUSED)

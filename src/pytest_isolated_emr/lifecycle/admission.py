@@ -333,14 +333,15 @@ def _read(file: int) -> Ticket | None:
     """Return what a ticket says; None if nothing that can be understood, as it is just being written."""
     try:
         return _ticket(json.loads(os.pread(file, _MOST_BYTES, 0)))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return None
 
 
 def _ticket(fields: dict[str, Any]) -> Ticket:
     claim = Claim(int(fields["claim"]["memory"]), int(fields["claim"]["cores"]))
     run_id, cwd, since, state = (str(fields[name]) for name in ("run_id", "cwd", "since", "state"))
-    datetime.fromisoformat(since)
-    if not is_run_id(run_id):
+    if not is_run_id(run_id) or min(claim.memory, claim.cores) < 0:
         raise ValueError(run_id)
+    if datetime.fromisoformat(since).tzinfo is None:
+        raise ValueError(since)
     return Ticket(run_id, cwd, since, claim, state)

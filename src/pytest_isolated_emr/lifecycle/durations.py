@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from contextlib import suppress
 from pathlib import Path
+
+from pytest_isolated_emr.lifecycle.private_files import create_anew, read_private
 
 # As many directories as anybody works in.
 _MOST = 100
@@ -18,12 +21,11 @@ def read(file: Path) -> dict[str, float]:
     :param file: where it is kept.
     """
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(descriptor, "rb") as opened:
-            found = json.loads(opened.read(_MOST_BYTES))
-        return {str(cwd): float(seconds) for cwd, seconds in found.items()}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        found = json.loads(read_private(file, _MOST_BYTES))
+        took = {str(cwd): float(seconds) for cwd, seconds in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
         return {}
+    return took if all(map(math.isfinite, took.values())) else {}
 
 
 def note(file: Path, cwd: str, seconds: float) -> None:
@@ -39,5 +41,6 @@ def note(file: Path, cwd: str, seconds: float) -> None:
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     # A hint that cannot be kept, as the disk is full, is none.
     with suppress(OSError):
-        draft.write_text(json.dumps(dict(latest)))
+        with create_anew(draft) as opened:
+            opened.write(json.dumps(dict(latest)).encode())
         draft.replace(file)

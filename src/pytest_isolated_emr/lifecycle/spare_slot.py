@@ -49,7 +49,10 @@ class SpareSlot:
             except BlockingIOError:
                 os.close(file)
                 return False
-            if self._is_named(file):
+            if os.fstat(file).st_nlink > 1:
+                # Another name of somebody's file, which is not to be written to.
+                self._path.unlink(missing_ok=True)
+            elif self._is_named(file):
                 break
             # Its holder gave it up between the opening and the locking.
             os.close(file)
