@@ -54,7 +54,7 @@ LINKS = [link, second_name]
 
 
 @pytest.mark.parametrize("plant", [link, second_name, pipe])
-@pytest.mark.parametrize("name", ["took.json", f".took.json.{os.getpid()}"])
+@pytest.mark.parametrize("name", ["took.json", f".took.json.{os.getpid()}"], ids=["kept", "draft"])
 def test_how_long_runs_took_is_written_to_no_other_file(root, precious, plant, name):
     plant(root.admission / name, precious / "file")
     durations.note(root.admission / "took.json", "/here", 3.0)
