@@ -210,8 +210,7 @@ class Keeper:
             self._over.set()
 
     async def _serve_worker(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = messages.peer(writer.get_extra_info("socket"))
-        if peer is not None and peer[1] != os.getuid():
+        if not messages.is_of_this_user(writer.get_extra_info("socket")):
             writer.close()
             return
         worker = ""

@@ -5,6 +5,7 @@ A request is ``{"id": n, "op": name, …}``; its reply has the same id and eithe
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -51,13 +52,15 @@ def bind(directory: Path) -> socket.socket:
 
 
 def connect(directory: Path) -> socket.socket:
-    """Return a socket connected to the keeper that listens inside ``directory``.
+    """Return a socket connected to the keeper of this user's that listens inside ``directory``.
 
-    :raises OSError: nobody listens there.
+    :raises OSError: nobody listens there, or another user does.
     """
     client = socket.socket(socket.AF_UNIX)
     try:
         _at_short_path(directory, client.connect)
+        if not is_of_this_user(client):
+            raise PermissionError(errno.EPERM, "Another user listens there", str(directory / SOCKET_NAME))
     except OSError:
         client.close()
         raise
@@ -91,3 +94,9 @@ def peer(connection: Peerable) -> tuple[int, int] | None:
     packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _gid = struct.unpack("3i", packed)
     return pid, uid
+
+
+def is_of_this_user(connection: Peerable) -> bool:
+    """Tell whether the process at the other end is this user's, or may be, where the system does not tell."""
+    found = peer(connection)
+    return found is None or found[1] == os.geteuid()

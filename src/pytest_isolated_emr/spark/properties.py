@@ -87,6 +87,9 @@ def default_properties(directory: Path, *, cores: int, ui: bool) -> dict[str, st
         "spark.submit.deployMode": "client",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
+        # Other users reach the driver's ports, which give out cached data and files, and take Java's objects. Spark makes
+        # the secret itself.
+        "spark.authenticate": "true",
         "spark.ui.enabled": "true" if ui else "false",
         "spark.ui.port": "0",
         "spark.ui.showConsoleProgress": "false",
