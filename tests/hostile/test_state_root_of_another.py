@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from pytest_isolated_emr.errors import StateRootUnusable
+from pytest_isolated_emr.keeper.spare_order import SpareOrder
+from pytest_isolated_emr.keeper.start_ahead import start_ahead
+from pytest_isolated_emr.lifecycle.run_id import new_run_id
+from pytest_isolated_emr.lifecycle.spare_slot import SpareSlot, offered
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
+from pytest_isolated_emr.lifecycle.sweep import sweep
 from pytest_isolated_emr.spark.jar_cache import cached
 
 from .conftest import NOBODY, command_line, give_away, make_session
@@ -100,11 +105,38 @@ def test_each_part_is_looked_at(tmp_path, as_nobody, how, part):
             directory.chmod(0o1777)
             problem = f"{directory} can be written by others (mode 1777) and is not empty"
     before = snapshot(tmp_path)
-    for use in (root.check, root.open):
+    uses = [root.check_spares] if part == "spares" else [root.check, root.open]
+    for use in uses:
         # Also the second time: the first has not made it look like ours.
         with pytest.raises(StateRootUnusable) as caught:
             use()
         assert caught.value.what == f"The directory {problem}."
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("how", ["another's", "a link", "all may write"])
+def test_the_places_of_spares_are_not_used(tmp_path, root, as_nobody, how):
+    key = "f" * 32
+    slot = SpareSlot(root, key)
+    assert slot.take()
+    slot.offer(new_run_id())
+    assert offered(root, key) != ""
+    # Its keeper is gone, so that a sweep would remove the place.
+    os.close(slot._file)
+    match how:
+        case "another's":
+            give_away(root.spares)
+        case "a link":
+            root.spares.rename(tmp_path / "elsewhere")
+            root.spares.symlink_to(tmp_path / "elsewhere")
+        case _:
+            root.spares.chmod(0o777)
+    before = snapshot(tmp_path)
+    assert offered(root, key) == ""
+    sweep(root, delete=True)
+    for use in (SpareSlot(root, key).take, lambda: start_ahead(SpareOrder(key, 60.0, {}, {}), root)):
+        with pytest.raises(StateRootUnusable):
+            use()
     assert snapshot(tmp_path) == before
 
 

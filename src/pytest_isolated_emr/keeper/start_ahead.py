@@ -34,7 +34,9 @@ def start_ahead(order: SpareOrder, root: StateRoot) -> None:
     :param order: what it is to be.
     :param root: the state root.
     :raises OSError: it cannot be started.
+    :raises StateRootUnusable: the directory of spares may be another's.
     """
+    root.check_spares()
     slot = SpareSlot(root, order.key)
     if available_memory() < order.memory() + LEAST_MEMORY or _has_failed(slot.log):
         return

@@ -12,6 +12,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+from pytest_isolated_emr.errors import StateRootUnusable
 from pytest_isolated_emr.lifecycle.run_id import is_run_id
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 
@@ -28,6 +29,7 @@ class SpareSlot:
     """
 
     def __init__(self, root: StateRoot, key: str) -> None:
+        self._root = root
         self._path = root.spares / key
         self._file: int | None = None
 
@@ -39,8 +41,10 @@ class SpareSlot:
     def take(self) -> bool:
         """Take the place for this process, until it ends; tell whether it was free.
 
+        :raises StateRootUnusable: the directory may be another's.
         :raises OSError: the directory cannot be written.
         """
+        self._root.check_spares()
         self._path.parent.mkdir(mode=0o700, exist_ok=True)
         while True:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
@@ -96,13 +100,14 @@ def offered(root: StateRoot, key: str) -> str:
     :param key: the key.
     """
     try:
+        root.check_spares()
         file = os.open(root.spares / key, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             run_id = os.read(file, _MOST_BYTES).decode(errors="replace")
         finally:
             os.close(file)
-    except OSError:
-        # There is none, or what is there is no file.
+    except (OSError, StateRootUnusable):
+        # There is none, or what is there is no file, or not this user's.
         return ""
     return run_id if is_run_id(run_id) else ""
 
@@ -113,6 +118,10 @@ def remove_dead(root: StateRoot) -> None:
     :param root: the state root.
     :raises OSError: the directory cannot be written.
     """
+    try:
+        root.check_spares()
+    except StateRootUnusable:
+        return
     for path in list(root.spares.iterdir()) if root.spares.is_dir() else ():
         slot = SpareSlot(root, path.name)
         if _KEY.fullmatch(path.name) and path.is_file() and not path.is_symlink() and slot.take():

@@ -102,11 +102,17 @@ class StateRoot:
             self.sessions,
             self.jars,
             self.admission,
-            self.spares,
             self.class_data,
             self.container_java,
         ):
             _check(directory)
+
+    def check_spares(self) -> None:
+        """The same for the places of spares, without which a run only starts later.
+
+        :raises StateRootUnusable: as :meth:`check` does.
+        """
+        _check(self.spares)
 
     def open(self) -> None:
         """Create what is missing of the root, and check that it can be used and is nobody else's.
