@@ -111,6 +111,12 @@ class NoRoom(IsolatedEmrError):
     code = "IE108"
 
 
+class TooFewFiles(IsolatedEmrError):
+    """The session's processes may open no more files (RLIMIT_NOFILE)."""
+
+    code = "IE109"
+
+
 class KeeperNotStarted(IsolatedEmrError):
     """The keeper ended, or said nothing, before the environment was ready."""
 

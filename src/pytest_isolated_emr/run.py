@@ -163,13 +163,16 @@ class IsolatedRun:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Iterator[None]:
-        """Add to a failed test's report what Spark printed meanwhile."""
+        """Add to a failed test's report what Spark printed meanwhile, and that its AWS has ended if it has."""
         report: pytest.TestReport = yield  # type: ignore[assignment]
         if report.failed:
             item.stash[_FAILED] = True
             try:
                 report.sections.extend(self.tests_spark.report())
                 report.sections.extend(self.tests_clusters.report())
+                if self._session.endpoint_url is not None and not self._missing:
+                    # What the test has met itself is a port at which nobody listens.
+                    self._session.client.request("ready")
             except IsolatedEmrError as error:
                 report.sections.append(("isolated-emr", str(error)))
         return report  # type: ignore[return-value]

@@ -103,3 +103,20 @@ def test_a_killed_keeper_fails_tests_with_its_log_and_no_hang(project, run_pytes
     assert finished.code == 1
     assert "IE202" in finished.output
     assert "1 passed, 1 error" in finished.output, finished.output
+
+
+def test_a_killed_endpoint_is_named_where_a_test_fails_for_it(project, run_pytest):
+    (project / "test_it.py").write_text(
+        "import psutil\n"
+        "def test_kills(isolated_emr, s3):\n"
+        "    (endpoint,) = [p for p in psutil.Process().children(recursive=True)\n"
+        "                   if 'pytest_isolated_emr.aws.endpoint' in p.cmdline()]\n"
+        "    endpoint.kill()\n"
+        "    s3.list_buckets()\n"
+        "def test_needs_none(): pass\n"
+        "def test_fails_by_itself(): assert False\n"
+    )
+    finished = run_pytest("--isolated-emr")
+    assert finished.code == 1
+    assert "2 failed, 1 passed" in finished.output, finished.output
+    assert "IE203: The private AWS endpoint has ended." in finished.output

@@ -14,6 +14,8 @@ from pytest_isolated_emr.cli.logs import logs
 from pytest_isolated_emr.cli.ps import ps, top
 from pytest_isolated_emr.cli.sweep import sweep
 from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError, UnknownSession
+from pytest_isolated_emr.lifecycle.state_root import StateRoot
+from pytest_isolated_emr.lifecycle.system_errors import in_words
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,6 +32,9 @@ def main() -> None:
     """Run the command line; an environment that cannot be had exits with 75."""
     try:
         cli.main(prog_name="isolated-emr")
-    except IsolatedEmrError as error:
-        click.echo(f"ERROR: {error}", err=True)
-        sys.exit(1 if isinstance(error, UnknownSession) else EXIT_NO_ENVIRONMENT)
+    except (IsolatedEmrError, OSError) as error:
+        told = in_words(error, StateRoot.from_environment().path)
+        if told is None:
+            raise
+        click.echo(f"ERROR: {told}", err=True)
+        sys.exit(1 if isinstance(told, UnknownSession) else EXIT_NO_ENVIRONMENT)

@@ -30,6 +30,7 @@ from pytest_isolated_emr.backends.base import (
 from pytest_isolated_emr.keeper import messages, teardown
 from pytest_isolated_emr.keeper.messages import ENDPOINT, Message
 from pytest_isolated_emr.keeper.private_aws import PrivateAws
+from pytest_isolated_emr.keeper.refusals import of_opening, of_request, with_problems
 from pytest_isolated_emr.keeper.spare_order import SpareOrder, SparkOrders
 from pytest_isolated_emr.keeper.turn import Turn
 from pytest_isolated_emr.lifecycle.processes import ProcessIdentity
@@ -71,10 +72,13 @@ class Keeper:
         if not line:
             return
         opening = messages.decode(line)
+        root = StateRoot.from_environment()
         try:
-            self._create(opening)
-        except errors.IsolatedEmrError as error:
-            writer.write(messages.encode({"id": opening["id"], "error": error.to_message()}))
+            self._create(root, opening)
+        except (errors.IsolatedEmrError, OSError) as error:
+            writer.write(
+                messages.encode({"id": opening["id"], "error": of_opening(error, root.path).to_message()})
+            )
             await writer.drain()
             return
         try:
@@ -82,8 +86,8 @@ class Keeper:
                 if not await self._admit(opening, reader, writer):
                     return
                 await self._open(opening)
-            except errors.IsolatedEmrError as error:
-                told = _with_problems(error, await self._take_down())
+            except (errors.IsolatedEmrError, OSError) as error:
+                told = with_problems(of_opening(error, root.path), await self._take_down())
                 writer.write(messages.encode({"id": opening["id"], "error": told}))
                 await writer.drain()
                 return
@@ -124,8 +128,7 @@ class Keeper:
         claim = opening["claim"]
         return claim is None or await self._turn.come(claim, opening["cwd"], tell, is_over)
 
-    def _create(self, opening: Message) -> None:
-        root = StateRoot.from_environment()
+    def _create(self, root: StateRoot, opening: Message) -> None:
         root.open()
         self._root = root
         self._directory = SessionDirectory.create(root, new_run_id())
@@ -256,7 +259,7 @@ class Keeper:
                     reply = {"error": error.to_message()}
                 except Exception as error:  # noqa: BLE001 - the client is told, and the log has all of it
                     traceback.print_exc()
-                    reply = {"error": _unexpected(request, error).to_message()}
+                    reply = {"error": of_request(error, self._root.path, request["op"]).to_message()}
                 writer.write(messages.encode({"id": request["id"], **reply}))
                 await writer.drain()
 
@@ -384,20 +387,3 @@ class Keeper:
         except (errors.IsolatedEmrError, OSError):
             # Nothing of this session depends on it; the log says why, and the next session tries again.
             traceback.print_exc()
-
-
-def _with_problems(error: errors.IsolatedEmrError, problems: list[str]) -> dict[str, str]:
-    """Return the error of a session that could not be opened, with what could not be removed again."""
-    told = error.to_message()
-    if problems:
-        told["checked"] += f"; could not be removed: {'; '.join(problems)}"
-        told["cure"] += " Run `isolated-emr sweep --delete` then, for what is left."
-    return told
-
-
-def _unexpected(request: Message, error: Exception) -> errors.BadRequest:
-    return errors.BadRequest(
-        f"The keeper failed at {request.get('op')!r}: {type(error).__name__}: {error}",
-        checked="the operation itself; the keeper's log has the traceback",
-        cure="Report this with the log (`isolated-emr logs`).",
-    )

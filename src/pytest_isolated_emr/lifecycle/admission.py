@@ -203,7 +203,8 @@ class Admission:
         """Give the place up; the end of this process does so as well."""
         if self._file is None:
             return
-        with suppress(TimeoutError), self._locked():
+        # The end of this process does it as well.
+        with suppress(OSError), self._locked():
             self._drop()
             if self._ticket is not None and self._ticket.state == RUNS:
                 durations.note(self._durations, self._ticket.cwd, self._ticket.age())
@@ -277,7 +278,8 @@ class Admission:
     def _drop(self) -> None:
         file, self._file = self._file, None
         if file is not None:
-            with suppress(FileNotFoundError):
+            # Whoever comes next removes one that nobody holds, should this be no longer allowed.
+            with suppress(OSError):
                 self._path.unlink()
             os.close(file)
 

@@ -1,0 +1,46 @@
+"""What the system refuses, in words for users: a disk that is full, a limit of open files, a directory that cannot be written."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from pytest_isolated_emr import errors
+from pytest_isolated_emr.lifecycle.state_root import HOME_VARIABLE
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+_NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+def in_words(error: Exception, root: Path) -> errors.IsolatedEmrError | None:
+    """Return an error as one of ours, if it is one, or tells what the machine lacks; None if it is about something else.
+
+    :param error: what came of something.
+    :param root: the state directory.
+    """
+    if isinstance(error, errors.IsolatedEmrError):
+        return error
+    if not isinstance(error, OSError):
+        return None
+    what = f"{error.filename or root}: {error.strerror}"
+    if error.errno in _NO_SPACE:
+        return errors.NoSpace(
+            f"No space is left for {root}.",
+            checked=what,
+            cure="Free some space (`isolated-emr sweep --delete` removes what dead sessions left), "
+            f"or set {HOME_VARIABLE} to a directory on another disk.",
+        )
+    if error.errno in _NO_FILES:
+        return errors.TooFewFiles(
+            "The session may open no more files.",
+            checked=what,
+            cure="Raise the limit of open files (`ulimit -n 1024`), and run again.",
+        )
+    if error.errno in _NO_RIGHT:
+        return errors.StateRootUnusable(
+            f"The directory {root} cannot be written.",
+            checked=what,
+            cure=f"Make it a directory of yours that can be written, or set {HOME_VARIABLE} to another one.",
+        )
+    return None
