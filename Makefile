@@ -13,7 +13,7 @@ PART ?=
 # Tests mostly wait for processes that they start; they differ much in how long they take.
 TEST_ARGS := -n 2 --dist worksteal
 
-.PHONY: demo test test-all lint test-spark4 test-spark35 test-thorough test-by-spare bench bench-docker class-lists clean
+.PHONY: demo test test-all lint test-spark4 test-spark35 test-thorough test-by-spare chaos bench bench-docker class-lists clean
 
 demo: $(VENV)/.ready
 	@scripts/ensure-java
@@ -32,6 +32,7 @@ lint: $(VENV)/.ready
 test-spark4: $(VENV)/.ready $(CLIENTS)/.ready
 	@scripts/ensure-java
 	@scripts/ensure-docker $(BIN)/python
+	@scripts/ensure-fault-tools
 	@$(BIN)/isolated-emr image build
 	$(BIN)/pytest -m 'not thorough' $(TEST_ARGS) $(PYTEST_ARGS)
 
@@ -54,6 +55,19 @@ test-by-spare: $(VENV)/.ready $(VENV35)/.ready
 	@scripts/ensure-java
 	TEST_BY_SPARE=1 $(BIN)/pytest $(BY_SPARE) -m spark $(TEST_ARGS) $(PYTEST_ARGS)
 	TEST_BY_SPARE=1 $(VENV35)/bin/pytest $(BY_SPARE) -m spark $(TEST_ARGS) $(PYTEST_ARGS)
+
+# Runs at which things go wrong. Rounds that $(CHAOS_RECORD) has without a violation are not run again; `make chaos KIND=spark SEED=7 CHAOS_ROUNDS=1`.
+CHAOS_RECORD ?= tests/chaos/record.jsonl
+KIND ?= plain
+CHAOS_ROUNDS ?= 20
+SEED ?= 1
+
+chaos: $(VENV)/.ready
+	@scripts/ensure-java
+	@scripts/ensure-docker $(BIN)/python
+	@scripts/ensure-fault-tools
+	@$(BIN)/isolated-emr image build
+	$(BIN)/python -m tests.chaos.campaign --kind $(KIND) --seed $(SEED) --rounds $(CHAOS_ROUNDS) --record $(CHAOS_RECORD) --docs docs/reliability.md
 
 bench: $(VENV)/.ready
 	@scripts/ensure-java
