@@ -114,6 +114,8 @@ class Place:
             "COLUMNS": "200",
             "AWS_ACCESS_KEY_ID": REAL_KEY,
             "AWS_SECRET_ACCESS_KEY": "real-secret",
+            "AWS_SESSION_TOKEN": f"token of {REAL_KEY}",
+            "AWS_ROLE_ARN": f"arn:aws:iam::123456789012:role/{REAL_KEY}",
             "CHAOS_YEK_LAER": REAL_KEY[::-1],
             "CHAOS_TOLD": str(self.told(number)),
             "CHAOS_OUTSIDE": str(self.outside),
