@@ -14,6 +14,9 @@ from pytest_isolated_emr.lifecycle.removal import clear_directory
 #: So long a test's end may take to copy what is kept of its objects; who looks at a failure needs no more of them.
 KEEP_SECONDS = 20.0
 
+#: So long the next test waits for the removal of files.
+REMOVE_SECONDS = 0.5
+
 _MAX_NAME = 60
 # One that is larger is read in parts, each of which is tried again where it breaks off.
 _SMALL = 1 << 20
@@ -86,7 +89,7 @@ def remove_objects(scratch: Scratch, s3: Any) -> None:
 def remove_directory(scratch: Scratch) -> None:
     """Remove the scratch on the disk, with what a test has made read-only.
 
-    What cannot be removed stays for the end of the session, which says so.
+    What cannot be removed, or not within :data:`REMOVE_SECONDS`, stays for the end of the session, which says so.
 
     :param scratch: what to remove.
     """
@@ -96,7 +99,7 @@ def remove_directory(scratch: Scratch) -> None:
         return
     directory = os.open(scratch.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        problems = clear_directory(directory)
+        problems = clear_directory(directory, seconds=REMOVE_SECONDS)
     finally:
         os.close(directory)
     if not problems:

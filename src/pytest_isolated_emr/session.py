@@ -230,7 +230,7 @@ class Session:
         return EnvironmentGuard(drop=lambda name: aws.drops(name) or is_dropped(name), set_=variables)
 
     def close(self, progress: Callable[[str], None]) -> tuple[list[str], list[str]]:
-        """Have the keeper take the environment away, and wait for that.
+        """Have the keeper take the environment away, and wait for that, but for the removal of very many files.
 
         :param progress: is told what is being waited for.
         :returns: what could not be removed, and what the user should know else.
@@ -238,6 +238,8 @@ class Session:
         """
         while "waits_for" in (answer := self.client.request("close")):
             progress(answer["waits_for"])
+        if answer.get("goes_on"):
+            self.client.leave_to_itself()
         return answer["problems"], answer["notes"]
 
     def _aws_environment(self) -> AwsEnvironment | LimitedEnvironment | OwnEnvironment:

@@ -121,7 +121,7 @@ class _Driver:
         self._wrong = pool.submit(go_wrong, self._place)
         running = [pool.submit(self._start, auditor, run) for run in others]
         sweeps = [pool.submit(self._sweep_at, at) for at in round_.sweeps]
-        for each in (*running, *sweeps):
+        for each in (*running, *sweeps, *self._striking, self._wrong):
             each.result()
         for run in others:
             self._judge_end(auditor, run)

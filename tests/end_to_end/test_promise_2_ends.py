@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.backends import BACKENDS
-from tests.conftest import Finished, Run, Start
+from tests.conftest import Finished, Run, Start, environ_of_run
 
 from .conftest import Seen, wait_for_end
 
@@ -168,3 +170,31 @@ def test_a_killed_xdist_controller_takes_its_workers_environment_along(
     process.kill()
     seen.wait_until_gone()
     wait_for_end(seen.pids["test"])
+
+
+#: Removes a file in a fiftieth of a second, as a disk of the network may.
+SLOW_REMOVAL = ("strace", "-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=unlinkat",
+                "-e", "inject=unlinkat:delay_enter=20ms")  # fmt: skip
+
+
+def test_very_many_files_hold_neither_the_next_test_nor_pytest(project, home, tmp_path, told):
+    (project / "test_it.py").write_text(
+        "from tell import tell\n"
+        "def test_leaves(scratch):\n"
+        "    for number in range(400):\n"
+        "        (scratch.path / str(number)).touch()\n"
+        "def test_next(isolated_emr):\n"
+        "    tell(isolated_emr)\n"
+    )
+    environ = environ_of_run(home) | {"TELL_PIPE": str(tmp_path / "tell")}
+    command = [*SLOW_REMOVAL, sys.executable, "-m", "pytest", "--isolated-emr"]
+    # No pipe, which strace holds open until all that it traces has ended.
+    with (tmp_path / "output").open("w+") as output:
+        finished = subprocess.run(command, cwd=project, env=environ, stdout=output, stderr=output)
+        output.seek(0)
+        said = output.read()
+    assert finished.returncode == 0, said
+    assert "are being removed after the end of this run" in said
+    seen = told()
+    assert seen.directory.exists()
+    seen.wait_until_gone()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,11 +94,22 @@ def test_one_failure_does_not_stop_the_rest(tmp_path: Path, monkeypatch: pytest.
 def test_another_file_system_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mounted").mkdir()
     (tmp_path / "mounted" / "file").write_text("x")
-    problems: list[str] = []
+    of_another = removal._Removal(-1, math.inf)
     with opened(tmp_path) as descriptor:
-        removal._remove(descriptor, "mounted", "mounted", -1, problems)
-    assert problems == ["mounted: another file system is mounted there"]
+        of_another.remove(descriptor, "mounted", "mounted")
+    assert of_another.problems == ["mounted: another file system is mounted there"]
     assert (tmp_path / "mounted" / "file").exists()
+
+
+def test_it_ends_when_its_time_is_over(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("x")
+    with opened(tmp_path) as descriptor:
+        (problem,) = clear_directory(descriptor, seconds=-1)
+        assert "there was no time left for it" in problem
+        assert len(list(tmp_path.rglob("file"))) == 2
+        assert clear_directory(descriptor) == []
 
 
 def test_the_size_counts_no_links(tmp_path: Path) -> None:

@@ -166,6 +166,14 @@ class KeeperClient:
         with self._lock:
             return self._answer(self._ask(op, fields))
 
+    def leave_to_itself(self) -> None:
+        """Do not wait for the keeper's end: it has only files to remove."""
+        self._is_owner = False
+        if self._process is not None:
+            # As if it had been waited for, or Python warns of it when this process ends.
+            self._process.returncode = 0
+            self._process = None
+
     def close(self) -> None:
         """Let go of the lifeline and, where this process owns the session, wait until its keeper has ended."""
         connection, self._connection = self._connection, None

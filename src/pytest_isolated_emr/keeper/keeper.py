@@ -2,7 +2,7 @@
 
 It holds the session's lock, writes the journal, starts what serves AWS and Spark, and takes all of it away when the
 client's end of the lifeline closes, whatever closed it. What it owns it changes on one thread; other threads only wait,
-for a container engine say.
+for a container engine say, and remove files at the very end.
 """
 
 from __future__ import annotations
@@ -45,12 +45,17 @@ from pytest_isolated_emr.lifecycle.sweep import sweep
 
 OWNER = "main"
 
+# So long the client waits for the removal of files, where nothing else is left.
+_REMOVE_SECONDS = 1.0
+_STILL_REMOVED = "the session's files are many, and are being removed after the end of this run"
+
 
 class Keeper:
     """One session's supervisor."""
 
     def __init__(self) -> None:
         self._over = asyncio.Event()
+        self._has_ended_all = asyncio.Event()
         self._keep = False
         self._backend: Backend | None = None
         self._aws: SessionAws | None = None
@@ -351,7 +356,13 @@ class Keeper:
         """Take the environment away; answer what that waits for if it takes long, so that the client asks again."""
         assert self._aws is not None
         closing = asyncio.ensure_future(self._take_down())
-        await asyncio.wait([closing], timeout=PATIENCE)
+        acting = asyncio.ensure_future(self._has_ended_all.wait())
+        await asyncio.wait([closing, acting], timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        if acting.done():
+            await asyncio.wait([closing], timeout=_REMOVE_SECONDS)
+            if not closing.done():
+                return {"problems": [], "notes": [*self._aws.notes(), _STILL_REMOVED], "goes_on": True}
+        acting.cancel()
         if not closing.done():
             return {"waits_for": self._ending}
         return {"problems": closing.result(), "notes": self._aws.notes()}
@@ -373,6 +384,7 @@ class Keeper:
                 adopted=self._adopted,
                 backend=self._backend,
                 aws=self._aws,
+                has_ended_all=self._has_ended_all,
             )
         finally:
             self._turn.leave()

@@ -24,6 +24,7 @@ async def take_down(
     adopted: Sequence[ProcessIdentity],
     backend: Backend | None,
     aws: SessionAws | None,
+    has_ended_all: asyncio.Event,
 ) -> list[str]:
     """End every process of the session, then remove its directory and give up its lock.
 
@@ -32,6 +33,7 @@ async def take_down(
     :param adopted: processes that the client started for the session.
     :param backend: what started Spark, if anything did.
     :param aws: the AWS that the tests saw, if it was made.
+    :param has_ended_all: is set when nothing of the session acts any more, and files alone are left to be removed.
     :returns: what could not be removed; it stays in the journal for the sweep.
     """
     problems: list[str] = []
@@ -55,7 +57,8 @@ async def take_down(
 
     async def remove() -> list[str]:
         directory.journal.end()
-        return directory.remove(keep=keep)
+        # There may be very many files, and the client is answered meanwhile.
+        return await asyncio.to_thread(directory.remove, keep=keep)
 
     if adopted:
         await attempt("the command", end_adopted)
@@ -66,6 +69,7 @@ async def take_down(
     await attempt("stray processes", end_descendants)
     if not problems:
         # Else the journal has to stay: it is what the sweep goes by.
+        has_ended_all.set()
         await attempt("the session's directory", remove)
     directory.release()
     return problems

@@ -6,27 +6,29 @@ test made read-only, and would empty what is mounted below.
 
 from __future__ import annotations
 
+import math
 import os
 import stat
+import time
 from collections.abc import Collection
 from pathlib import Path
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
-def clear_directory(directory: int, *, spared: Collection[str] = ()) -> list[str]:
+def clear_directory(directory: int, *, spared: Collection[str] = (), seconds: float = math.inf) -> list[str]:
     """Remove what is in a directory, going on past failures.
 
     :param directory: a descriptor of it.
     :param spared: names in it that stay.
+    :param seconds: how long it may take: nothing is begun after it, and what is there then is a problem.
     :return: what could not be removed, and why.
     """
-    problems: list[str] = []
-    device = os.fstat(directory).st_dev
+    removal = _Removal(os.fstat(directory).st_dev, time.monotonic() + seconds)
     for name in os.listdir(directory):
         if name not in spared:
-            _remove(directory, name, name, device, problems)
-    return problems
+            removal.remove(directory, name, name)
+    return removal.problems
 
 
 def size_on_disk(path: str | os.PathLike[str]) -> int:
@@ -44,38 +46,50 @@ def size_on_disk(path: str | os.PathLike[str]) -> int:
     return total
 
 
-def _remove(parent: int, name: str, shown: str, device: int, problems: list[str]) -> None:
-    try:
-        found = os.stat(name, dir_fd=parent, follow_symlinks=False)
-        if not stat.S_ISDIR(found.st_mode):
-            os.unlink(name, dir_fd=parent)
-        elif found.st_dev != device:
-            problems.append(f"{shown}: another file system is mounted there")
-        else:
-            _remove_directory(parent, name, shown, device, problems)
-    except FileNotFoundError:
-        pass
-    except (OSError, RecursionError) as error:
-        problems.append(f"{shown}: {error}")
+class _Removal:
+    def __init__(self, device: int, end: float) -> None:
+        self._device = device
+        self._end = end
+        self._is_late = False
+        self.problems: list[str] = []
 
+    def remove(self, parent: int, name: str, shown: str) -> None:
+        if self._is_late:
+            return
+        if time.monotonic() > self._end:
+            self._is_late = True
+            self.problems.append(f"{shown}: there was no time left for it, nor for what is after it")
+            return
+        try:
+            found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            if not stat.S_ISDIR(found.st_mode):
+                os.unlink(name, dir_fd=parent)
+            elif found.st_dev != self._device:
+                self.problems.append(f"{shown}: another file system is mounted there")
+            else:
+                self._remove_directory(parent, name, shown)
+        except FileNotFoundError:
+            pass
+        except (OSError, RecursionError) as error:
+            self.problems.append(f"{shown}: {error}")
 
-def _remove_directory(parent: int, name: str, shown: str, device: int, problems: list[str]) -> None:
-    try:
-        directory = os.open(name, _OPEN_FLAGS, dir_fd=parent)
-    except PermissionError:
-        _make_readable(parent, name)
-        directory = os.open(name, _OPEN_FLAGS, dir_fd=parent)
-    try:
-        if stat.S_IMODE(os.fstat(directory).st_mode) & 0o300 != 0o300:
-            os.fchmod(directory, 0o700)
-        known = len(problems)
-        for entry in os.listdir(directory):  # noqa: PTH208 - not a path but a descriptor
-            _remove(directory, entry, f"{shown}/{entry}", device, problems)
-    finally:
-        os.close(directory)
-    if len(problems) == known:
-        # Otherwise it is not empty, and the reason is in the list already.
-        os.rmdir(name, dir_fd=parent)
+    def _remove_directory(self, parent: int, name: str, shown: str) -> None:
+        try:
+            directory = os.open(name, _OPEN_FLAGS, dir_fd=parent)
+        except PermissionError:
+            _make_readable(parent, name)
+            directory = os.open(name, _OPEN_FLAGS, dir_fd=parent)
+        try:
+            if stat.S_IMODE(os.fstat(directory).st_mode) & 0o300 != 0o300:
+                os.fchmod(directory, 0o700)
+            known = len(self.problems)
+            for entry in os.listdir(directory):  # noqa: PTH208 - not a path but a descriptor
+                self.remove(directory, entry, f"{shown}/{entry}")
+        finally:
+            os.close(directory)
+        if len(self.problems) == known and not self._is_late:
+            # Otherwise it is not empty, and the reason is in the list already.
+            os.rmdir(name, dir_fd=parent)
 
 
 def _make_readable(parent: int, name: str) -> None:
