@@ -47,19 +47,14 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
         IsolatedRun.start(early_config)
     except (IsolatedEmrError, OSError) as error:
-        told = _in_words(error)
+        from pytest_isolated_emr.lifecycle.system_errors import in_words_here
+
+        told = in_words_here(error)
         if told is None:
             raise
         # No test has run, and none could; a return code of its own tells CI so.
         sys.stderr.write(f"\nERROR: {told}\n")
         raise SystemExit(EXIT_NO_ENVIRONMENT) from error
-
-
-def _in_words(error: Exception) -> Exception | None:
-    from pytest_isolated_emr.lifecycle.state_root import StateRoot
-    from pytest_isolated_emr.lifecycle.system_errors import in_words
-
-    return in_words(error, StateRoot.from_environment().path)
 
 
 def _start_dry_run(config: pytest.Config) -> None:

@@ -21,6 +21,7 @@ from pytest_isolated_emr.claims import claim_of_run
 from pytest_isolated_emr.environment import Environment
 from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError
 from pytest_isolated_emr.kept_logs import KeptLogs
+from pytest_isolated_emr.lifecycle.system_errors import in_words_here
 from pytest_isolated_emr.run_context import RunContext
 from pytest_isolated_emr.run_parts import RunMaker, maker_of
 from pytest_isolated_emr.scratches import Scratches
@@ -236,11 +237,14 @@ class IsolatedRun:
         """End pytest with a return code of its own where the environment cannot be had."""
         try:
             yield
-        except IsolatedEmrError as error:
+        except (IsolatedEmrError, OSError) as error:
+            told = in_words_here(error)
+            if told is None:
+                raise
             if not hasattr(self._config, "workeroutput"):
-                pytest.exit(str(error), returncode=EXIT_NO_ENVIRONMENT)
+                pytest.exit(str(told), returncode=EXIT_NO_ENVIRONMENT)
             # An xdist worker that exits is a crash to its controller. So each of its tests is an error that says why.
-            self._missing = str(error)
+            self._missing = str(told)
 
     def _take_down(self) -> None:
         if self._is_down:

@@ -14,8 +14,7 @@ from pytest_isolated_emr.cli.logs import logs
 from pytest_isolated_emr.cli.ps import ps, top
 from pytest_isolated_emr.cli.sweep import sweep
 from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError, UnknownSession
-from pytest_isolated_emr.lifecycle.state_root import StateRoot
-from pytest_isolated_emr.lifecycle.system_errors import in_words
+from pytest_isolated_emr.lifecycle.system_errors import in_words_here
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,7 +32,7 @@ def main() -> None:
     try:
         cli.main(prog_name="isolated-emr")
     except (IsolatedEmrError, OSError) as error:
-        told = in_words(error, StateRoot.from_environment().path)
+        told = in_words_here(error)
         if told is None:
             raise
         click.echo(f"ERROR: {told}", err=True)

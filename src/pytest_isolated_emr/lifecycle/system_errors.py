@@ -6,11 +6,25 @@ import errno
 from pathlib import Path
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.lifecycle.state_root import HOME_VARIABLE
+from pytest_isolated_emr.lifecycle.state_root import HOME_VARIABLE, StateRoot
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 _NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+def in_words_here(error: Exception) -> errors.IsolatedEmrError | None:
+    """Return the same as :func:`in_words`, where the state directory is what the environment says.
+
+    :param error: what came of something.
+    """
+    if isinstance(error, errors.IsolatedEmrError):
+        return error
+    try:
+        root = StateRoot.from_environment()
+    except errors.StateRootUnusable as unusable:
+        return unusable
+    return in_words(error, root.path)
 
 
 def in_words(error: Exception, root: Path) -> errors.IsolatedEmrError | None:
