@@ -7,6 +7,7 @@ import shutil
 import site
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,32 @@ def test_an_unwritable_state_root(run_pytest, tmp_path):
     assert_refused(
         run_pytest("--isolated-emr", ISOLATED_EMR_HOME=str(tmp_path / "file")), "IE105", "ISOLATED_EMR_HOME"
     )
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, jar_cache: Path) -> Iterator[Path]:
+    """A state root with a disk of its own. Needs root's rights."""
+    home = tmp_path / "small"
+    home.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700m,mode=0700", "tmpfs", home], check=True)
+    shutil.copytree(jar_cache, home / "jars")
+    yield home
+    subprocess.run(["umount", "--lazy", home], check=True)
+
+
+def test_a_disk_that_gets_full_before_spark_starts(run_pytest, project, small_disk):
+    # The session is there when the first conftest is imported.
+    (project / "conftest.py").write_text(
+        "import os\n"
+        "with open(os.environ['ISOLATED_EMR_HOME'] + '/filler', 'wb', buffering=0) as filler:\n"
+        "    for size in (1 << 24, 1):\n"
+        "        try:\n"
+        "            while filler.write(bytes(size)): pass\n"
+        "        except OSError: pass\n"
+    )
+    finished = run_pytest("--isolated-emr", ISOLATED_EMR_HOME=str(small_disk))
+    assert_refused(finished, "IE106", "No space left on device", str(small_disk))
+    assert list((small_disk / "sessions").iterdir()) == []
 
 
 def test_jars_that_cannot_be_fetched(run_pytest, project, tmp_path):
