@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos.auditor import Auditor
-from tests.chaos.place import AS_NOBODY, Place
+from tests.chaos.place import Place
 from tests.chaos.plan import DOCKER, OF_ROOT, PLAIN, Round
 from tests.chaos.started_run import StartedRun
 from tests.chaos.strikes import Strike, strike
 from tests.chaos.surroundings import disk_of, go_wrong
 from tests.chaos.verdict import violations_of_run
+from tests.nobody import AS_NOBODY
 
 #: What is left of a run has to be gone within so many seconds of its end.
 CLEAN_SECONDS, CLEAN_SECONDS_DOCKER = 5.0, 10.0

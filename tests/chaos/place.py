@@ -10,22 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.chaos.plan import FULL_DISK, READ_ONLY, SPARK, Round
+from tests.nobody import give_away
 from tests.spares.by_spare import without_archive
 
 REAL_KEY = "AKIAIOSFODNN7REALKEY"
 #: A session of another machine, of which nobody here knows whether it is alive.
 FOREIGN = "20250101t000000-aaaaaa"
-#: Who runs the round where rights matter.
-NOBODY = 65534
-#: May read the project wherever it is, and write no more than anybody else.
-AS_NOBODY = (
-    "setpriv",
-    f"--reuid={NOBODY}",
-    f"--regid={NOBODY}",
-    "--clear-groups",
-    "--inh-caps=+dac_read_search",
-    "--ambient-caps=+dac_read_search",
-)
 _PROJECT = Path(__file__).parent / "project"
 
 
@@ -92,8 +82,7 @@ class Place:
             (project / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\npythonpath = .\n")
             self.told(number).mkdir()
         if self.is_of_nobody:
-            for path in (self.directory, *self.directory.rglob("*")):
-                os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+            give_away(self.directory)
 
     def environ(self, number: int) -> dict[str, str]:
         """Return the environment of a run: what a developer's machine has."""

@@ -12,9 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.place import AS_NOBODY, Place, pytest_command
+from tests.chaos.place import Place, pytest_command
 from tests.chaos.plan import CLOCK, END, FEW_FILES, FEW_PORTS, SLOW_DISK, START, Run
 from tests.chaos.proc import Process, all_processes, look_at
+from tests.nobody import AS_NOBODY
 
 RUN_ID = re.compile(r"\d{8}t\d{6}-[0-9a-f]{6}")
 

@@ -15,19 +15,7 @@ from pytest_isolated_emr.lifecycle.processes import ProcessIdentity
 from pytest_isolated_emr.lifecycle.run_id import new_run_id
 from pytest_isolated_emr.lifecycle.session_directory import SessionDirectory, SessionMetadata
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
-
-#: The neighbour: the user whom Unix gives to those who own nothing.
-NOBODY = 65534
-
-#: Before a command, has that user run it. It may read everything, so that it finds Python and this project wherever they are.
-AS_NOBODY = (
-    "setpriv",
-    f"--reuid={NOBODY}",
-    f"--regid={NOBODY}",
-    "--clear-groups",
-    "--inh-caps=+dac_read_search",
-    "--ambient-caps=+dac_read_search",
-)
+from tests.nobody import AS_NOBODY
 
 
 @pytest.fixture
@@ -35,12 +23,6 @@ def as_nobody() -> tuple[str, ...]:
     """What a command begins with that another user runs."""
     assert os.geteuid() == 0, "this test starts processes of another user, for which it needs root"
     return AS_NOBODY
-
-
-def give_away(path: Path) -> None:
-    """Make a file, or a directory with all that is in it, another user's."""
-    for each in (path, *path.rglob("*")):
-        os.chown(each, NOBODY, NOBODY, follow_symlinks=False)
 
 
 def command_line(

@@ -19,8 +19,9 @@ from pytest_isolated_emr.lifecycle.journal import read_journal
 from pytest_isolated_emr.lifecycle.processes import ProcessIdentity
 from pytest_isolated_emr.lifecycle.session_directory import read_metadata
 from pytest_isolated_emr.lifecycle.sweep import sweep
+from tests.nobody import NOBODY, give_away
 
-from .conftest import NOBODY, assert_untouched, command_line, give_away, make_session
+from .conftest import assert_untouched, command_line, make_session
 
 SLEEPER = (sys.executable, "-c", "import sys; print('ready', flush=True); sys.stdin.read()")
 

@@ -17,8 +17,9 @@ from pytest_isolated_emr.lifecycle.spare_slot import SpareSlot, offered
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from pytest_isolated_emr.lifecycle.sweep import sweep
 from pytest_isolated_emr.spark.jar_cache import cached
+from tests.nobody import NOBODY, give_away
 
-from .conftest import NOBODY, command_line, give_away, make_session
+from .conftest import command_line, make_session
 
 PARTS = ["", "sessions", "jars", "admission", "spares", "class-data", "container-java"]
 
