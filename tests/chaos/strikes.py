@@ -88,14 +88,16 @@ def _find(fault: Fault, run: StartedRun, place: Place) -> tuple[str, Process] | 
         ],
         "any": lambda: [*run.pytest(), *run.workers(), *run.keepers(), *_owned(run)],
     }
+    # Not every run has workers.
+    target = fault.target if fault.target != "worker" or "-n" in run.run.options else "any"
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
         # The command's first moments are the start of another one.
-        found = [each for each in finders[fault.target]() if each.environ]
+        found = [each for each in finders[target]() if each.environ]
         if found:
             chosen = random.Random(str(fault)).choice(found)
-            return (fault.target if fault.target != "any" else _role(chosen)), chosen
-        if run.over.is_set() and fault.target != "spare" and not run.keepers():
+            return (target if target != "any" else _role(chosen)), chosen
+        if run.over.is_set() and target != "spare" and not run.keepers():
             return None
         time.sleep(_LOOK_SECONDS)
     return None
