@@ -15,6 +15,7 @@ from pytest_isolated_emr.lifecycle.processes import ProcessIdentity
 from pytest_isolated_emr.lifecycle.run_id import new_run_id
 from pytest_isolated_emr.lifecycle.session_directory import SessionDirectory, SessionMetadata
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
+from tests.conftest import environ_of_run
 from tests.nobody import AS_NOBODY
 
 
@@ -31,22 +32,12 @@ def command_line(
     """Run ``isolated-emr`` with a state root to its end."""
     return subprocess.run(
         [*before, sys.executable, "-m", "pytest_isolated_emr.cli", *arguments],
-        env=environ(home),
+        env=environ_of_run(home),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=300,
     )
-
-
-def environ(home: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTEST_"))}
-    return kept | {
-        "ISOLATED_EMR_HOME": str(home),
-        "COLUMNS": "200",
-        "CI": "true",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
 
 
 def metadata_of(run_id: str) -> SessionMetadata:

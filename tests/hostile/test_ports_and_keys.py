@@ -10,7 +10,9 @@ from urllib.parse import quote, urlsplit
 
 import psutil
 
-from .conftest import Start, environ
+from tests.conftest import environ_of_run
+
+from .conftest import Start
 
 #: Runs in a session and tells what it has: its endpoint, its key, and keys that its STS and IAM hand out.
 TELLER = """
@@ -83,7 +85,7 @@ NO_KEYS: dict[str, Request] = {
 
 def start_session(start: Start, home) -> dict[str, str]:
     command = [sys.executable, "-m", "pytest_isolated_emr.cli", "exec", "--", sys.executable, "-c", TELLER]
-    process = start(*command, env=environ(home))
+    process = start(*command, env=environ_of_run(home))
     told: dict[str, str] = json.loads(process.stdout.readline())
     return told
 

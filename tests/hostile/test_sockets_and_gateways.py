@@ -12,8 +12,9 @@ import pytest
 from pytest_isolated_emr.errors import KeeperDied
 from pytest_isolated_emr.keeper.client import KeeperClient
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
+from tests.conftest import environ_of_run
 
-from .conftest import Start, environ, make_session
+from .conftest import Start, make_session
 
 #: Says what the keeper answers to who wants to join the session.
 CALLER = """
@@ -58,7 +59,7 @@ def call(directory: Path, before: tuple[str, ...]) -> str:
 def test_a_keeper_hears_nobody_else(home, start: Start, as_nobody):
     code = "import sys; print('up', flush=True); sys.stdin.read()"
     command = [sys.executable, "-m", "pytest_isolated_emr.cli", "exec", "--", sys.executable, "-c", code]
-    process = start(*command, env=environ(home))
+    process = start(*command, env=environ_of_run(home))
     assert process.stdout.readline() == "up\n"
     (session,) = (home / "sessions").iterdir()
     assert '"run_id"' in call(session, ())

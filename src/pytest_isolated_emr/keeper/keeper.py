@@ -77,13 +77,10 @@ class Keeper:
         if not line:
             return
         opening = messages.decode(line)
-        root = StateRoot.from_environment()
         try:
-            self._create(root, opening)
+            self._create(opening)
         except (errors.IsolatedEmrError, OSError) as error:
-            writer.write(
-                messages.encode({"id": opening["id"], "error": of_opening(error, root.path).to_message()})
-            )
+            writer.write(messages.encode({"id": opening["id"], "error": of_opening(error).to_message()}))
             await writer.drain()
             return
         try:
@@ -92,7 +89,7 @@ class Keeper:
                     return
                 await self._open(opening)
             except (errors.IsolatedEmrError, OSError) as error:
-                told = with_problems(of_opening(error, root.path), await self._take_down())
+                told = with_problems(of_opening(error), await self._take_down())
                 writer.write(messages.encode({"id": opening["id"], "error": told}))
                 await writer.drain()
                 return
@@ -133,7 +130,8 @@ class Keeper:
         claim = opening["claim"]
         return claim is None or await self._turn.come(claim, opening["cwd"], tell, is_over)
 
-    def _create(self, root: StateRoot, opening: Message) -> None:
+    def _create(self, opening: Message) -> None:
+        root = StateRoot.from_environment()
         root.open()
         self._root = root
         self._directory = SessionDirectory.create(root, new_run_id())

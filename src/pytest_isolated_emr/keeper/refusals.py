@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.lifecycle.system_errors import in_words
+from pytest_isolated_emr.lifecycle.system_errors import in_words, in_words_here
 
 
-def of_opening(error: errors.IsolatedEmrError | OSError, root: Path) -> errors.IsolatedEmrError:
+def of_opening(error: errors.IsolatedEmrError | OSError) -> errors.IsolatedEmrError:
     """Return what the client is told of a session that could not be opened.
 
     :param error: why.
-    :param root: the state directory.
     :raises OSError: it is none that has words.
     """
-    told = in_words(error, root)
+    told = in_words_here(error)
     if told is None:
         raise error
     return told

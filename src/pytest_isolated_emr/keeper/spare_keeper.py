@@ -42,7 +42,7 @@ class SpareKeeper(Keeper):
             return
         usual = lower_priority()
         claim: Claim | None = None
-        self._create(StateRoot.from_environment(), {**order.opening, "state": WARMING})
+        self._create({**order.opening, "state": WARMING})
         try:
             if not self._turn.come_as_spare(order.memory(), order.opening["cwd"]):
                 return

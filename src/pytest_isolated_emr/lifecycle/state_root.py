@@ -92,8 +92,7 @@ class StateRoot:
     def check(self) -> None:
         """See that nobody else made or filled what there is of the root: all of it is believed, and much is run.
 
-        Directories above it are not judged. ssh, sudo and gpg refuse none either, only sshd does; and the builds of a CI
-        service are often in one that everybody may write.
+        Directories above it are not judged: the builds of a CI service are often in one that everybody may write.
 
         :raises StateRootUnusable: if it is somebody else's, a link, not a directory or may hold what others put there.
         """
