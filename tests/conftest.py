@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from pytest_isolated_emr.backends import machine_removers
 from pytest_isolated_emr.lifecycle.processes import end_tree, processes_with
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
+from pytest_isolated_emr.lifecycle.sweep import sweep
 from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spark.wiring import SparkWiring
 from tests.amazon import Amazon, amazon
 from tests.backends import BACKENDS, WITH_SPARK
-from tests.spares.by_spare import RunBySpare
+from tests.spares.by_spare import RunBySpare, live, wait_for
 
 pytest_plugins = ["pytester"]
 
@@ -136,6 +138,11 @@ def environ_of_run(home: Path) -> dict[str, str]:
 def end_all_in(home: Path) -> None:
     """End whatever runs with this state root: spares, and keepers that are about to start one."""
     assert end_tree(processes_with("ISOLATED_EMR_HOME", str(home))) == []
+    # The kernel has a killed process with threads for dead, a moment before its last thread lets go of the lock.
+    wait_for(lambda: not list(live(home)), f"the end of all that was killed in {home}")
+    # A spare in a container has a network, of which an engine has some thirty.
+    report = sweep(StateRoot(home), delete=True, removers=machine_removers())
+    assert (report.failed, [each for each in report.reported if each.standing != "kept"]) == ([], [])
 
 
 Run = Callable[..., "Finished"]

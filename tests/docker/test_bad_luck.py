@@ -27,7 +27,7 @@ EXIT_NO_ENVIRONMENT = 75
 ON_DOCKER = BACKENDS["docker"]
 NO_SPACE = refusal(500, "mkdir /var/lib/docker/overlay2/x: no space left on device")
 NO_ADDRESSES = refusal(
-    500, "could not find an available, non-overlapping IPv4 address pool among the defaults to assign"
+    404, "could not find an available, non-overlapping IPv4 address pool among the defaults to assign"
 )
 NO_PORT = refusal(500, "driver failed programming external connectivity: Bind for 127.0.0.1:1 failed")
 

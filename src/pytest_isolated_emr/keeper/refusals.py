@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.lifecycle.system_errors import in_words, in_words_here
 
 
-def of_opening(error: errors.IsolatedEmrError | OSError) -> errors.IsolatedEmrError:
+def of_opening(error: Exception) -> errors.IsolatedEmrError:
     """Return what the client is told of a session that could not be opened.
 
     :param error: why.
-    :raises OSError: it is none that has words.
     """
-    told = in_words_here(error)
-    if told is None:
-        raise error
-    return told
+    return in_words_here(error) or errors.KeeperNotStarted(
+        f"The keeper could not make the environment: {type(error).__name__}: {error}",
+        # Its log goes with the session's directory.
+        checked="".join(traceback.format_exception(error)).strip(),
+        cure="Run again; if it recurs, report this with the traceback.",
+    )
 
 
 def of_request(error: Exception, root: Path, op: str) -> errors.IsolatedEmrError:

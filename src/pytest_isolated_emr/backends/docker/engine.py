@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 #: The version of the engine's API that Docker 20.10 has, the oldest that the tests have run on.
 OLDEST_API = (1, 41)
 _UNIX = "http+docker://"
+_NO_ADDRESSES = "address pool"
 _START = (
     "Start Docker (`systemctl start docker`, or Docker Desktop), or let DOCKER_HOST name the socket of an engine on this "
     "machine; `docker info` shows whether it answers."
@@ -150,10 +151,12 @@ def engine_errors(doing: str) -> Iterator[None]:
 
     try:
         yield
-    except NotFound:
-        raise
     except APIError as error:
-        raise _refused(doing, str(error.explanation or error)) from error
+        words = str(error.explanation or error)
+        # The engine has the same status for a network that gets no addresses.
+        if isinstance(error, NotFound) and _NO_ADDRESSES not in words:
+            raise
+        raise _refused(doing, words) from error
     except (DockerException, requests.RequestException, OSError) as error:
         raise _unreachable(doing, error) from error
 
@@ -166,7 +169,7 @@ def _refused(doing: str, words: str) -> errors.IsolatedEmrError:
             checked=checked,
             cure="Make room where the engine keeps its data (`docker system df` shows what takes it).",
         )
-    if "address pool" in words:
+    if _NO_ADDRESSES in words:
         return errors.EngineFailed(
             "The engine has no range of addresses left for another network.",
             checked=checked,
