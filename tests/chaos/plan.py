@@ -38,7 +38,7 @@ PLAIN, SPARK, DOCKER = "plain", "spark", "docker"
 
 #: Moments of a run; a fault comes so many seconds after one.
 START, TEST, TEARDOWN, END = "start", "test", "teardown", "end"
-_LATEST = {START: 1.2, TEST: 1.5, TEARDOWN: 0.15, END: 0.1}
+_LATEST = {START: 1.2, TEST: 0.8, TEARDOWN: 0.15, END: 0.1}
 
 _PIECES = (
     "test_no_real_account",
@@ -175,7 +175,7 @@ class _Dice:
         runs = self._runs(surroundings)
         struck = [number for number, run in enumerate(runs) if not run.is_bystander and not run.is_off]
         # What is the matter with the machine is enough in half of the rounds that have it.
-        count = dice.randint(1, 3) if is_usual else dice.randint(0, 2)
+        count = dice.randint(2, 5) if is_usual else dice.randint(0, 3)
         return Round(
             self.seed,
             self.kind,
@@ -223,13 +223,16 @@ class _Dice:
 
     def _fault(self, run: int) -> Fault:
         dice = self._random
-        moment = dice.choice((START, START, TEST, TEST, TEARDOWN, END))
+        moment = dice.choice((START, START, TEST, TEST, TEST, TEARDOWN, END))
         # With Spark all of it takes longer.
         delay = dice.uniform(0, _LATEST[moment]) * (1 if self.kind == PLAIN else 3)
         if dice.random() < 0.2:
             return Fault(dice.choice(DAMAGES), run, "", moment, delay)
         what = dice.choice(("kill -9", "kill -9", *SIGNALS))
         target = dice.choice(_TARGETS if self.kind == PLAIN else _SPARK_TARGETS)
+        if moment == END and target in ("pytest", "worker"):
+            # They have ended.
+            target = "keeper"
         seconds = dice.uniform(0.1, 3) if what.startswith("SIGSTOP") else 0.0
         return Fault(what, run, target, moment, delay, seconds)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 
@@ -16,16 +15,14 @@ from pytest_isolated_emr.keeper.orphans import reap_orphans
 from pytest_isolated_emr.keeper.spare_keeper import SpareKeeper
 from pytest_isolated_emr.keeper.spare_order import SpareOrder
 from pytest_isolated_emr.keeper.start_ahead import AHEAD, start_ahead
+from pytest_isolated_emr.keeper.stray_signals import pass_over_signals
 from pytest_isolated_emr.lifecycle.processes import become_subreaper
 
 
 def main() -> None:
     """Serve one session to its end: that of the client at the other end of the socket whose descriptor the command line
     names, or of whoever claims this spare."""
-    # Whoever wants the session to end ends pytest; a stray signal to a whole group must not stop the cleaning.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # Not SIG_IGN, which what the keeper starts would inherit: no step could be cancelled.
-        signal.signal(number, lambda _number, _frame: None)
+    pass_over_signals()
     become_subreaper()
     asyncio.run(_serve(sys.argv[1]))
 

@@ -19,6 +19,7 @@ from typing import IO, Any
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.keeper import messages
 from pytest_isolated_emr.keeper.messages import Message
+from pytest_isolated_emr.keeper.stray_signals import blocked_signals
 from pytest_isolated_emr.lifecycle.run_id import RUN_ID_VARIABLE
 
 _LOG_TAIL = 2000
@@ -56,7 +57,7 @@ class KeeperClient:
         # Until it has a log in the session's directory, what the keeper prints is here. It keeps none of pytest's
         # streams: whoever reads those (`pytest | tee`) must see them end with pytest.
         output = tempfile.TemporaryFile()  # noqa: SIM115
-        with theirs:
+        with theirs, blocked_signals():
             process = subprocess.Popen(
                 [sys.executable, "-m", "pytest_isolated_emr.keeper", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],

@@ -31,6 +31,7 @@ from pytest_isolated_emr.keeper import messages, teardown
 from pytest_isolated_emr.keeper.messages import ENDPOINT, Message
 from pytest_isolated_emr.keeper.private_aws import PrivateAws
 from pytest_isolated_emr.keeper.refusals import of_opening, of_request, with_problems
+from pytest_isolated_emr.keeper.reserve import Reserve
 from pytest_isolated_emr.keeper.spare_order import SpareOrder, SparkOrders
 from pytest_isolated_emr.keeper.turn import Turn
 from pytest_isolated_emr.lifecycle.processes import ProcessIdentity
@@ -78,13 +79,14 @@ class Keeper:
             return
         opening = messages.decode(line)
         try:
-            self._create(opening)
+            self._create()
         except Exception as error:  # noqa: BLE001 - the client is told, with the traceback
             writer.write(messages.encode({"id": opening["id"], "error": of_opening(error).to_message()}))
             await writer.drain()
             return
         try:
             try:
+                self._write_metadata(opening)
                 if not await self._admit(opening, reader, writer):
                     return
                 await self._open(opening)
@@ -130,13 +132,14 @@ class Keeper:
         claim = opening["claim"]
         return claim is None or await self._turn.come(claim, opening["cwd"], tell, is_over)
 
-    def _create(self, opening: Message) -> None:
+    def _create(self) -> None:
+        self._reserve = Reserve()
         root = StateRoot.from_environment()
         root.open()
         self._root = root
-        self._directory = SessionDirectory.create(root, new_run_id())
-        self._turn = Turn(root, self._directory.run_id)
-        self._write_metadata(opening)
+        run_id = new_run_id()
+        self._turn = Turn(root, run_id)
+        self._directory = SessionDirectory.create(root, run_id)
 
     def _write_metadata(self, opening: Message) -> None:
         run_id = self._directory.run_id
@@ -375,6 +378,7 @@ class Keeper:
         return await asyncio.shield(self._teardown)
 
     async def _take_all_down(self) -> list[str]:
+        self._reserve.give_back()
         try:
             return await teardown.take_down(
                 self._directory,

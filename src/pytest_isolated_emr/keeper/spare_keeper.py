@@ -42,8 +42,9 @@ class SpareKeeper(Keeper):
             return
         usual = lower_priority()
         claim: Claim | None = None
-        self._create({**order.opening, "state": WARMING})
+        self._create()
         try:
+            self._write_metadata({**order.opening, "state": WARMING})
             if not self._turn.come_as_spare(order.memory(), order.opening["cwd"]):
                 return
             try:

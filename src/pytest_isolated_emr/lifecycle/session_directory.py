@@ -13,7 +13,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -170,8 +169,8 @@ class SessionDirectory:
         # Not of one thread: the keeper's threads come and go. The renaming below leaves filelock with a name
         # that is no more, so those of its versions that remove the file on release find nothing to remove.
         lock = FileLock(new / LOCK_NAME, mode=0o600, thread_local=False)
-        lock.acquire(timeout=_PROBE_PATIENCE_SECONDS)
         try:
+            lock.acquire(timeout=_PROBE_PATIENCE_SECONDS)
             if not is_alive(new):
                 # filelock puts up with file systems without flock by a lock that outlives its holder.
                 raise StateRootUnusable(
@@ -184,8 +183,11 @@ class SessionDirectory:
             new.rename(path)
         except BaseException:
             # While it is locked: some versions of filelock remove the lock on release, and a sweep touches
-            # nothing without one.
-            shutil.rmtree(new, ignore_errors=True)
+            # nothing without one. By their names: a list of them would take a descriptor, and there may be none.
+            with suppress(OSError):
+                for name in (JOURNAL_NAME, LOCK_NAME):
+                    (new / name).unlink(missing_ok=True)
+                new.rmdir()
             lock.release()
             raise
         return cls(path, run_id, journal, lock)
