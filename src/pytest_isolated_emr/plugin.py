@@ -54,7 +54,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
             raise
         # No test has run, and none could; a return code of its own tells CI so.
         sys.stderr.write(f"\nERROR: {told}\n")
-        raise SystemExit(EXIT_NO_ENVIRONMENT) from error
+        raise SystemExit(EXIT_NO_ENVIRONMENT) from None
 
 
 def _start_dry_run(config: pytest.Config) -> None:

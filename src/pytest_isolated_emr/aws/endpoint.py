@@ -21,6 +21,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from pytest_isolated_emr.lifecycle.process_log import log_what_can_be_written
+
 from .credentials import SessionCredentials
 
 #: What boto3 and moto (``moto/settings.py``) read.
@@ -80,6 +82,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     say = _take_stdout()
+    log_what_can_be_written()
     line = sys.stdin.buffer.readline()
     if not line:
         return 0

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 
 from moto.core.utils import utcnow
 
+from pytest_isolated_emr import errors
 from pytest_isolated_emr.emr import instances, steps
 from pytest_isolated_emr.emr.cluster_spark import ClusterSpark
 from pytest_isolated_emr.emr.clusters import (
@@ -208,7 +209,11 @@ class ClusterLife:
         with self._cluster.changed:
             self._cluster.enter(TERMINATING, self._cluster.ending.message, self._cluster.ending.code)
             self._cluster.sessions.end_all()
-        self._cluster.runner.end()
+        try:
+            self._cluster.runner.end()
+        except errors.IsolatedEmrError:
+            # The keeper's log says why, and it ends them with the session.
+            traceback.print_exc()
         with self._cluster.changed:
             for step in self._cluster.steps:
                 if step.state == steps.PENDING:

@@ -16,6 +16,7 @@ from pytest_isolated_emr.keeper.spare_keeper import SpareKeeper
 from pytest_isolated_emr.keeper.spare_order import SpareOrder
 from pytest_isolated_emr.keeper.start_ahead import AHEAD, start_ahead
 from pytest_isolated_emr.keeper.stray_signals import pass_over_signals
+from pytest_isolated_emr.lifecycle.process_log import log_what_can_be_written
 from pytest_isolated_emr.lifecycle.processes import become_subreaper
 
 
@@ -23,6 +24,7 @@ def main() -> None:
     """Serve one session to its end: that of the client at the other end of the socket whose descriptor the command line
     names, or of whoever claims this spare."""
     pass_over_signals()
+    log_what_can_be_written()
     become_subreaper()
     asyncio.run(_serve(sys.argv[1]))
 
@@ -41,8 +43,6 @@ async def _serve(what: str) -> None:
     following = keeper.next_spare()
     if following is not None:
         start_ahead(*following)
-    sys.stdout.flush()
-    sys.stderr.flush()
     # A sweep of others may wait for AWS, in a thread, and pytest for this process. It can be cut off at any moment, and
     # its record stays for the next one.
     os._exit(0)
