@@ -23,7 +23,8 @@ from tests.chaos.strikes import Strike
 from tests.chaos.verdict import violations_of_run
 from tests.spares.by_spare import wait_for
 
-ONE, ANOTHER = "20261123t211623-000001", "20261123t211624-000002"
+# Nothing else on the machine has them, nor these tests in another process.
+ONE, ANOTHER = f"20261123t211623-{os.getpid():06x}", f"20261123t211624-{os.getpid():06x}"
 RUNS = tuple(Run(("test_slow",), ("--isolated-emr",)) for _ in range(2))
 ROUND = Round(1, PLAIN, USUAL, RUNS, ())
 
