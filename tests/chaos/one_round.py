@@ -98,6 +98,7 @@ class _Driver:
         # When nothing was left of a run that acts, and when nothing at all.
         self._inert: dict[int, float] = {}
         self._clean: dict[int, float] = {}
+        self._watched: set[int] = set()
 
     def drive(self) -> Result:
         with Auditor(self._place, self._runs) as auditor, ThreadPoolExecutor(32) as pool:
@@ -149,6 +150,8 @@ class _Driver:
     def _watch_end(self, auditor: Auditor, run: StartedRun) -> None:
         """See when a run that has ended has nothing left that acts, and when nothing at all."""
         ids = auditor.ids_of(run)
+        if ids:
+            self._watched.add(run.number)
         while ids and run.number not in self._clean and not self._is_seen(run):
             now = time.monotonic()
             if not auditor.left_of(ids, only_what_acts=True):
@@ -185,7 +188,9 @@ class _Driver:
         at = (self._inert if is_swept else self._clean).get(run.number)
         if at is None:
             left = auditor.left_of(ids, only_what_acts=is_swept)
-            self._result.violations.append(f"run {run.number}: still left: {left}")
+            # Of one that was killed before it said which session it has, that may be known too late to be watched.
+            if left or run.number in self._watched:
+                self._result.violations.append(f"run {run.number}: still left: {left}")
             return
         seconds = max(0.0, at - self._right_since(run))
         signals = sorted({each.fault.what for each in self._strikes_of(run) if each.role == "pytest"}) or [

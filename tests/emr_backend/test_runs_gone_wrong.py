@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,6 +142,11 @@ def test_a_cluster_that_somebody_ends_is_said_to_be(project, run_pytest, amazon)
     assert amazon.things_of(run_id_of(finished)) == []
 
 
+def journal_of(home: Path, run_id: str) -> list[dict[str, Any]]:
+    lines = (home / "sessions" / run_id / "journal").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
 def test_what_a_killed_keeper_leaves_goes_with_the_next_sweep(
     project, start_pytest: Start, amazon, home, tmp_path, bystander
 ):
@@ -157,6 +164,13 @@ def test_what_a_killed_keeper_leaves_goes_with_the_next_sweep(
     run_id = run_id_of(finished)
     [cluster] = amazon.clusters_of(run_id)
     assert cluster["Status"]["State"] == "WAITING"
+    [intent] = [
+        line
+        for line in journal_of(home, run_id)
+        if (line["op"], line.get("kind")) == ("intend", "emr-cluster")
+    ]
+    assert intent["facts"].keys() == {"region", "account", "owner", "expiry", "place"}
+    assert "host" in journal_of(home, run_id)[0]
     environ = {**amazon.variables, "ISOLATED_EMR_HOME": str(home), "PATH": "/usr/bin:/bin"}
     sweep = [sys.executable, "-m", "pytest_isolated_emr.cli", "sweep"]
 

@@ -288,12 +288,13 @@ class AwsOfRun:
             admission.result()
         except Stopped:
             raise session_ends() from None
+        terms = self._terms()
         if name not in self._intended:
             entry = self._context.journal.intend(
-                KIND, name, region=self.account.region, account=self.account.id, place=self._place.uri
+                KIND, name, region=self.account.region, account=self.account.id, **terms.identity.facts()
             )
             self._intended[name] = entry, time.monotonic()
-        return {"waits_for": "", "session_cluster": self._terms().to_message()}
+        return {"waits_for": "", "session_cluster": terms.to_message()}
 
     def _forget_cluster(self, name: str) -> None:
         """Note that AWS refused a test's cluster."""

@@ -67,7 +67,7 @@ class SessionCluster:
             self._identity.cluster_name,
             region=self._account.region,
             account=self._account.id,
-            place=self._identity.place,
+            **self._identity.facts(),
         )
         emr = self._account.client_that_asks_once("emr")
         for _ in range(_LAUNCHES):

@@ -56,6 +56,10 @@ class SessionIdentity:
         }
         return [{"Key": key, "Value": value} for key, value in values.items()]
 
+    def facts(self) -> dict[str, str]:
+        """Return what the journal says of its clusters; run id and host are the journal's own."""
+        return {"owner": self.owner, "expiry": self.expiry.isoformat(timespec="seconds"), "place": self.place}
+
 
 def expiry_after(now: datetime, lifetime: timedelta) -> datetime:
     """Return when nobody wants a cluster any more that is launched now.
