@@ -21,6 +21,8 @@ _CODE = re.compile(r"\bIE\d{3}\b")
 _NO_WORDS = re.compile(r"INTERNALERROR|Traceback \(most recent call last\)|\bIE206\b|Exception ignored in")
 #: How pytest-xdist shows that a worker could not start, whatever that has said of it.
 _WORKER_THAT_ENDED = re.compile(r"node down: Traceback .*?^SystemExit: 75$", re.DOTALL | re.MULTILINE)
+#: How an error of ours quotes the log of what was killed.
+_QUOTED_LOG = re.compile(r"; its log \S+ ends with:\n.*?^  to do:", re.DOTALL | re.MULTILINE)
 _SKIPPED = re.compile(r"\b\d+ (skipped|xfailed|deselected)\b")
 _PASSED = re.compile(r"\b(\d+) passed\b")
 
@@ -65,7 +67,8 @@ def _violations(run: StartedRun, round_: Round, strikes: Sequence[Strike]) -> li
     if run.code == 3 and "execnet" in output and any(strike.role == "worker" for strike in own):
         # Pytest-xdist has no words for a worker that ends before it has said hello.
         return found
-    if words := _NO_WORDS.search(_WORKER_THAT_ENDED.sub("", output)):
+    own_words = _QUOTED_LOG.sub("", _WORKER_THAT_ENDED.sub("", output))
+    if words := _NO_WORDS.search(own_words):
         found.append(f"no words for users: {words[0]}")
     all_passed = run.code == 0 and (count := _PASSED.search(output)) and int(count[1]) == len(run.run.pieces)
     if all_passed:
