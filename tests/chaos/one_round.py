@@ -261,7 +261,10 @@ class _Driver:
 
     def _end(self) -> None:
         """End the spares, and sweep what was kept of failed tests, and what the bystander may have left on a full disk."""
-        self._finish(self._start_sweep("--spares"))
+        end = time.monotonic() + _PATIENCE_SECONDS
+        # One that is being made does not answer at once, and is asked again.
+        while "does not answer" in self._finish(self._start_sweep("--spares")) and time.monotonic() < end:
+            pass
         self._finish(self._start_sweep("--kept"))
 
     def _judge(self, auditor: Auditor) -> None:
