@@ -47,6 +47,7 @@ class Auditor:
         self._asked: set[tuple[str, str]] = set()
         #: Ids of the sessions whose keepers each run started.
         self._ids: dict[int, set[str]] = defaultdict(set)
+        self._noted: set[tuple[int, int]] = set()
 
     def __enter__(self) -> Auditor:
         self._before = {path: tree(path) for path in self._place.untouchable()}
@@ -163,12 +164,18 @@ class Auditor:
         return {name for text in texts for name in RUN_ID.findall(text)} - {FOREIGN}
 
     def _note_keeper(self, process: Process, links: list[str]) -> None:
+        """Note of which session a keeper is: the first whose lock it has. Later it may sweep others, and have theirs."""
+        of_keeper = (process.pid, process.started)
+        if of_keeper in self._noted:
+            return
         for run in self._runs:
             if run.is_started and process.parent == run.pid:
                 for link in links:
                     path = Path(link)
                     if path.name == "lock" and RUN_ID.fullmatch(path.parent.name):
                         self._ids[run.number].add(path.parent.name)
+                        self._noted.add(of_keeper)
+                        return
 
     def _judge(
         self, process: Process, ids: set[str], links: list[str], networks: dict[str, dict[str, Socket]]

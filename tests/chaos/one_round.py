@@ -17,7 +17,7 @@ from tests.chaos.place import Place
 from tests.chaos.plan import DOCKER, OF_ROOT, PLAIN, Round
 from tests.chaos.started_run import StartedRun
 from tests.chaos.strikes import Strike, strike
-from tests.chaos.surroundings import disk_of, go_wrong
+from tests.chaos.surroundings import clock_of, disk_of, go_wrong
 from tests.chaos.verdict import violations_of_run
 from tests.nobody import AS_NOBODY
 
@@ -77,7 +77,7 @@ def run_round(round_: Round, jars: Path, clean_seconds: float | None = None) -> 
     # Sockets are in it, whose paths must be short; and the user nobody has to get there.
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:
         place = Place(Path(name), round_, jars)
-        with disk_of(place):
+        with disk_of(place), clock_of(place):
             place.make()
             result = _Driver(place, clean_seconds).drive()
     result.seconds = time.monotonic() - begun

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.chaos.plan import CLOCK, FULL_DISK, READ_ONLY
 
 # Sessions ask for 256 MiB each before they start.
 _SMALL = "900m"
+_FAKETIMES = re.compile(r"(?:sem\.)?faketime_(?:sem|shm)_(\d+)")
 
 
 @contextlib.contextmanager
@@ -34,6 +36,21 @@ def disk_of(place: Place) -> Iterator[None]:
     finally:
         # What might still have something open there was a violation, and is not to be one of the next round.
         subprocess.run(["umount", "--lazy", str(place.home)], check=True)
+
+
+@contextlib.contextmanager
+def clock_of(place: Place) -> Iterator[None]:
+    """Remove afterwards what libfaketime keeps of processes that were killed, where the round is about the clock.
+
+    :param place: the round's place.
+    """
+    yield
+    if place.round.surroundings != CLOCK:
+        return
+    for path in Path("/dev/shm").iterdir():
+        of_process = _FAKETIMES.fullmatch(path.name)
+        if of_process and not Path("/proc", of_process[1]).exists():
+            path.unlink(missing_ok=True)
 
 
 def go_wrong(place: Place) -> float | None:
