@@ -34,7 +34,9 @@ class Audit:
     """What was found. Numbers are of one case.
 
     :param launched: how many session clusters there ever were.
-    :param alive_at_once: the most of one run that were alive at the same time.
+    :param launched_by_tests: how many clusters of tests.
+    :param alive_at_once: the most of one name that were alive at the same time: of one run, and of one that a test made.
+    :param sparks: the most sessions of Spark's that one cluster ever had.
     :param left_clusters: those that have not ended.
     :param left_objects: what is left below runs' prefixes: objects, versions, markers and uploads.
     :param left_slots: slots that a session still has.
@@ -43,6 +45,8 @@ class Audit:
     """
 
     launched: int = 0
+    launched_by_tests: int = 0
+    sparks: int = 0
     alive_at_once: int = 0
     left_clusters: list[str] = field(default_factory=list)
     left_objects: list[str] = field(default_factory=list)
@@ -91,14 +95,16 @@ class Auditor:
         """Return what there is now."""
         audit = Audit()
         clusters = self._clusters()
-        of_runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        of_names: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for cluster in clusters:
-            if found := _SESSIONS_CLUSTER.fullmatch(cluster["Name"]):
-                of_runs[found[1]].append(cluster)
+            of_names[cluster["Name"]].append(cluster)
+            is_sessions = _SESSIONS_CLUSTER.fullmatch(cluster["Name"]) is not None
+            audit.launched += is_sessions
+            audit.launched_by_tests += not is_sessions
+            audit.sparks = max(audit.sparks, len(self._sparks(cluster["Id"])))
             if cluster["Status"]["State"] not in _ENDED:
                 audit.left_clusters.append(f"{cluster['Id']} ({cluster['Name']})")
-        audit.launched = sum(map(len, of_runs.values()))
-        audit.alive_at_once = max([self._seen_at_once, *map(_most_at_once, of_runs.values())])
+        audit.alive_at_once = max([self._seen_at_once, *map(_most_at_once, of_names.values())])
         now = self._stored()
         for entry in sorted(now ^ self._before):
             bucket, key, _, _, kind = entry
@@ -125,9 +131,7 @@ class Auditor:
             try:
                 alive: dict[str, int] = defaultdict(int)
                 for cluster in self._clusters():
-                    if cluster["Status"]["State"] not in _ENDED and _SESSIONS_CLUSTER.fullmatch(
-                        cluster["Name"]
-                    ):
+                    if cluster["Status"]["State"] not in _ENDED:
                         alive[cluster["Name"]] += 1
             except Exception as error:  # noqa: BLE001 - an auditor that saw nothing says so at its end
                 self._failed.append(error)
@@ -160,6 +164,10 @@ class Auditor:
     def _describe(self, cluster_id: str) -> dict[str, Any]:
         told: dict[str, Any] = self._emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
         return told
+
+    def _sparks(self, cluster_id: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._emr.list_sessions(ClusterId=cluster_id)["Sessions"]
+        return found
 
     def _stored(self) -> set[Stored]:
         found: set[Stored] = set()

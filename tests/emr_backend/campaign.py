@@ -26,7 +26,8 @@ from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spark.wiring import SparkWiring
 from tests.emr_backend.bystanders import Bystanders, make_roles
 from tests.emr_backend.case_run import Result, Runner
-from tests.emr_backend.cases import Case, journal_cases, named_cases, operation_cases
+from tests.emr_backend.cases import Case
+from tests.emr_backend.lists_of_cases import journal_cases, named_cases, operation_cases
 from tests.emr_backend.s3_endpoint import REGION, session_variables
 
 #: After so many cases they get an AWS of their own: one knows of all clusters that ever were.
@@ -39,6 +40,7 @@ class Figures:
 
     cases: Counter[str] = field(default_factory=Counter)
     launched: int = 0
+    launched_by_tests: int = 0
     alive_at_once: int = 0
     left_by_sessions: int = 0
     leaked: int = 0
@@ -53,6 +55,7 @@ class Figures:
         """Count a case."""
         self.cases[result.case.kind] += 1
         self.launched += result.after.launched
+        self.launched_by_tests += result.after.launched_by_tests
         self.alive_at_once = max(self.alive_at_once, result.after.alive_at_once)
         self.left_by_sessions += bool(result.before.leaked)
         self.leaked += len(result.after.leaked)
@@ -60,7 +63,7 @@ class Figures:
         self.wrongly_ended += len(result.after.wrongly_ended)
         self.told_nothing += any("told nothing" in words for words in result.violations)
         self.violations += bool(result.violations)
-        self.calls += result.calls
+        self.calls += result.operations.total()
         self.seconds += result.seconds
 
     def rows(self) -> list[tuple[str, str]]:
@@ -69,8 +72,12 @@ class Figures:
             ("Sessions", str(sum(self.cases.values()))),
             *((f"… {kind}", str(count)) for kind, count in sorted(self.cases.items())),
             ("Calls of AWS that went through the proxy", str(self.calls)),
-            ("Clusters launched", str(self.launched)),
-            ("Most clusters of one run alive at once", str(self.alive_at_once)),
+            ("Clusters launched for sessions", str(self.launched)),
+            ("Clusters launched by their tests", str(self.launched_by_tests)),
+            (
+                "Most clusters of one run, or of one name that a test made, alive at once",
+                str(self.alive_at_once),
+            ),
             ("Sessions that ended with something left, for the sweep", str(self.left_by_sessions)),
             ("Clusters, objects, uploads and slots left after the sweep", str(self.leaked)),
             ("Others' clusters ended, leases taken", str(self.wrongly_ended)),
@@ -110,7 +117,7 @@ def account_of(variables: dict[str, str]) -> Iterator[Account]:
     try:
         account = Account.connect(REGION)
         # Clients look at the variables when they are made.
-        for service in ("s3", "emr", "iam"):
+        for service in ("s3", "emr", "iam", "ec2"):
             account.client(service)
     finally:
         guard.restore()

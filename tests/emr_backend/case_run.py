@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import boto3
 
 from pytest_isolated_emr.backends.emr.pace import PACE_VARIABLE
 from pytest_isolated_emr.lifecycle.session_directory import NEW_PREFIX
+from tests.emr_backend import extras
 from tests.emr_backend.answers import Aged, Change
 from tests.emr_backend.auditor import Audit, Auditor
 from tests.emr_backend.aws_proxy import AwsProxy
@@ -24,6 +26,7 @@ from tests.emr_backend.drive import LONGEST, ROOT, Drive
 from tests.emr_backend.faults import Plan
 from tests.emr_backend.one_session import Order
 from tests.emr_backend.s3_endpoint import REGION
+from tests.emr_backend.somebody import Somebody
 from tests.emr_backend.verdict import violations
 
 _PATH = Path(__file__).with_name("keeper_path")
@@ -51,7 +54,7 @@ class Result:
     :param after: what was there after the sweep.
     :param violations: what must not be, in words; none if all is well.
     :param seconds: how long it took.
-    :param calls: how many of AWS there were.
+    :param operations: how often each of AWS's was called.
     :param journal_lines: how many lines the keeper wrote.
     :param log: the keeper's and the sweep's last words, to find out why.
     """
@@ -62,7 +65,7 @@ class Result:
     after: Audit = field(default_factory=Audit)
     violations: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    calls: int = 0
+    operations: Counter[str] = field(default_factory=Counter)
     journal_lines: int = 0
     log: str = ""
 
@@ -101,14 +104,19 @@ class Runner:
             Auditor(self._session_of_auditor(), self._bystanders) as auditor,
             AwsProxy(url, Plan(case.rules), changes) as proxy,
         ):
-            environ, order = self._environ(home, proxy.url, case), self._order(case)
-            drive = Drive(case, environ, order, proxy, self._end_clusters)
+            somebody = Somebody(
+                case, self._bystanders, lambda run_id: self._sweep_lapsed(result, home, run_id), LONGEST
+            )
+            environ, order = self._environ(home, proxy.url, case), self._order(case, somebody)
+            drive = Drive(case, environ, order, proxy, somebody)
             proxy.kill = drive.kill_keeper
             try:
                 result.told = drive.run()
             except subprocess.TimeoutExpired:
                 result.violations.append(f"the session hangs: more than {LONGEST:.0f} s")
             result.log = _logs(home)
+            called = {served.call.operation for served in proxy.calls()}
+            result.violations += [f"{name} was not called" for name in case.calls if name not in called]
             result.journal_lines = _number_in(home / _LINES)
             result.before = auditor.look()
             # A list that lags is AWS in health, and so is what else changes answers.
@@ -120,10 +128,11 @@ class Runner:
                 proxy.changes = changes
             self._sweep(result, home, proxy)
             result.after = auditor.look()
-            result.calls = len(proxy.calls())
+            result.operations = Counter(served.call.operation for served in proxy.calls())
             # One that has no name yet may be about to get it, for all that a sweep knows, and is left alone for a while.
             left = [path.name for path in (home / "sessions").glob("*")]
             left = [name for name in left if not name.startswith(NEW_PREFIX)]
+            result.violations += somebody.violations
             result.violations += violations(case, result.told, result.before, result.after, left)
         result.seconds = time.monotonic() - began
         return result
@@ -134,16 +143,17 @@ class Runner:
     def _session_of_auditor(self) -> Any:
         return _Past(self._session, self._variables["AWS_ENDPOINT_URL"])
 
-    def _order(self, case: Case) -> Order:
+    def _order(self, case: Case, somebody: Somebody) -> Order:
         return Order(
             region=REGION,
             bucket=self._bystanders.bucket,
             prefix=PREFIX,
             bootstrap_action=self._fails if case.bootstrap_fails else "",
             work_seconds=case.work_seconds,
-            pauses=_pauses(case),
+            pauses=_pauses(case, somebody),
             gives_up=bool(case.gives_up),
             makes_cluster=case.makes_cluster,
+            **extras.settings_of(case.has, self._bystanders.account),
         )
 
     def _environ(self, home: Path, url: str, case: Case) -> dict[str, str]:
@@ -165,10 +175,6 @@ class Runner:
         }
         return environ
 
-    def _end_clusters(self, cluster_id: str) -> None:
-        """Be the somebody who ends it."""
-        self._client("emr").terminate_job_flows(JobFlowIds=[cluster_id])
-
     def _runs(self, proxy: AwsProxy, home: Path) -> set[str]:
         """Return the ids of the case's runs, by whatever it left a trace in."""
         found = {path.name for path in (home / "sessions").glob("*")}
@@ -181,9 +187,14 @@ class Runner:
     def _sweep(self, result: Result, home: Path, proxy: AwsProxy) -> None:
         self._swept(result, self._environ(home, proxy.url, Case("sweep", "")), proxy, "--delete")
 
+    def _sweep_lapsed(self, result: Result, home: Path, run_id: str) -> None:
+        """Have another machine sweep while the run goes on, as if it were asleep for long."""
+        with AwsProxy(self._variables["AWS_ENDPOINT_URL"], changes=[Aged(run_id)]) as proxy:
+            self._sweep_elsewhere(result, home, proxy)
+
     def _sweep_elsewhere(self, result: Result, home: Path, proxy: AwsProxy) -> None:
         elsewhere = home.with_name(f"{home.name}-elsewhere")
-        elsewhere.mkdir(mode=0o700)
+        elsewhere.mkdir(mode=0o700, exist_ok=True)
         scratch = f"s3://{self._bystanders.bucket}/{PREFIX}"
         environ = self._environ(elsewhere, proxy.url, Case("sweep", ""))
         self._swept(result, environ, proxy, "--delete", "--scratch", scratch, "--region", REGION)
@@ -226,10 +237,13 @@ class _Past:
         return self._session.client(service, endpoint_url=self._url)
 
 
-def _pauses(case: Case) -> str:
-    if "launched" in (case.gives_up, case.client_dies):
-        return "asked"
-    return "ready" if case.ended_by_somebody or case.client_dies == "ready" else ""
+def _pauses(case: Case, somebody: Somebody) -> tuple[str, ...]:
+    moments = {
+        "asked": "launched" in (case.gives_up, case.client_dies),
+        "ready": somebody.acts_when_ready or case.client_dies == "ready",
+        "ending": somebody.acts_at_the_end,
+    }
+    return tuple(moment for moment, is_one in moments.items() if is_one)
 
 
 def _number_in(path: Path) -> int:

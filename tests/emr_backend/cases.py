@@ -1,12 +1,13 @@
-"""The cases of the fault campaign: those that have a name, and those that a seed gives."""
+"""What a case of the fault campaign is, and the case that a seed gives."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from tests.emr_backend import extras
 from tests.emr_backend.answers import Change, EventualTags, LaggingList, SkewedClock, StuckStarting
 from tests.emr_backend.faults import EVERY, Fault, Rule
 
@@ -33,15 +34,21 @@ OPERATIONS = (
 #: So many lines a session's journal has when nothing goes wrong.
 JOURNAL_LINES = 19
 MOMENTS = ("before", "after")
+#: What cases are counted as, where more than one place says it.
+AT_A_LINE = "keeper killed at a line of its journal"
+IN_A_CALL = "keeper killed in a call"
+BOOTSTRAP_FAILS = "cluster fails in bootstrapping"
+STAYS_STARTING = "cluster stuck in STARTING"
+SOMEBODY_ENDS_IT = "cluster terminated by somebody"
+LEASE_LOST = "lease lost"
 
-_AROUND = (
+AROUND = (
     Fault.THROTTLED,
     Fault.ERROR_BEFORE,
     Fault.ERROR_AFTER,
     Fault.DROPPED_BEFORE,
     Fault.DROPPED_AFTER,
 )
-_BUT_LAUNCHES = tuple(operation for operation in OPERATIONS if operation != "RunJobFlow")
 LAGS = "ListClusters lags by 0.6 s"
 LAGS_BY_ANSWERS = "ListClusters lags by 2 answers"
 TAGS_LATE = "tags come after 3 answers"
@@ -77,7 +84,11 @@ class Case:
     :param work_seconds: how long tests use the cluster.
     :param makes_cluster: whether a test makes a cluster of its own.
     :param kill_sweep: at which call each sweep is killed, and run again after it; None for none.
+    :param loses_lease: how the session loses its lease while tests use the cluster: ``unwritten``, as no write of it is heard,
+        or ``taken``; empty for not at all.
+    :param has: what the session has beside a cluster, of :mod:`tests.emr_backend.extras`.
     :param pace: times of the keeper's that are others.
+    :param calls: operations that the session has to call, or the case tries nothing.
     :param expects: what the user has to be told, as a pattern; empty where nothing in particular.
     """
 
@@ -95,7 +106,10 @@ class Case:
     work_seconds: float = 0.2
     makes_cluster: bool = False
     kill_sweep: Rule | None = None
+    loses_lease: str = ""
+    has: tuple[str, ...] = ()
     pace: Mapping[str, float] = field(default_factory=dict)
+    calls: tuple[str, ...] = ()
     expects: str = ""
 
     @property
@@ -112,6 +126,9 @@ class Case:
             parts.append(f"pytest killed when {self.client_dies}")
         if self.gives_up:
             parts.append(f"pytest ends when {self.gives_up}")
+        if self.loses_lease:
+            parts.append(f"its lease is {self.loses_lease}")
+        parts += [f"has {extra}" for extra in self.has]
         if self.kill_sweep is not None:
             parts.append(f"the sweep: {self.kill_sweep}")
         flags = (
@@ -137,15 +154,15 @@ class Case:
         kind, kill_at_line, client_dies = "calls fail", "", ""
         what = chance.choice(("line", "call", "client", "", "", "")) if kills else ""
         if what == "line":
-            kind = "keeper killed"
+            kind = AT_A_LINE
             kill_at_line = f"{chance.randint(1, JOURNAL_LINES + 3)}:{chance.choice(MOMENTS)}"
         elif what == "call":
-            kind = "keeper killed"
+            kind = IN_A_CALL
             # Before the others, which would else be met in its place.
             rules.insert(0, _kill(chance))
         elif what == "client":
             kind, client_dies = "pytest killed", chance.choice(("opened", "launched", "ready"))
-        return cls(
+        case = cls(
             name=f"seed {seed}",
             kind=kind,
             rules=tuple(rules),
@@ -163,6 +180,23 @@ class Case:
             makes_cluster=chance.random() < 0.25,
             kill_sweep=_kill(chance) if kills and chance.random() < 0.3 else None,
         )
+        return _with_extras(case, chance)
+
+
+def _with_extras(case: Case, chance: random.Random) -> Case:
+    """Give a session more than a cluster, and have one of the calls for it go wrong, too."""
+    # A session of Spark's is dear.
+    has = [extra for extra in extras.TOGETHER if chance.random() < (0.1 if extra == extras.SPARK else 0.3)]
+    operations = [operation for extra in has for operation in extras.OPERATIONS_OF[extra]]
+    more = (_rule(chance, operations),) if operations and chance.random() < 0.5 else ()
+    if case.ended_by_somebody and extras.PROTECTION in has:
+        # Nobody could end it.
+        has.remove(extras.PROTECTION)
+    kind = case.kind
+    if kind == "calls fail":
+        kind = BOOTSTRAP_FAILS if case.bootstrap_fails else kind
+        kind = SOMEBODY_ENDS_IT if case.ended_by_somebody else kind
+    return replace(case, kind=kind, has=tuple(has), rules=(*case.rules, *more))
 
 
 def _kill(chance: random.Random) -> Rule:
@@ -170,8 +204,8 @@ def _kill(chance: random.Random) -> Rule:
     return Rule(fault, (chance.choice(OPERATIONS),), first=chance.choice((1, 1, 2, 3)), count=1)
 
 
-def _rule(chance: random.Random) -> Rule:
-    operation = chance.choice(OPERATIONS)
+def _rule(chance: random.Random, operations: Sequence[str] = OPERATIONS) -> Rule:
+    operation = chance.choice(operations)
     kind = chance.random()
     if kind < 0.1:
         since = chance.choice(("PutObject", "RunJobFlow", "DescribeCluster", "TerminateJobFlows"))
@@ -179,194 +213,9 @@ def _rule(chance: random.Random) -> Rule:
     if kind < 0.2:
         return Rule(Fault.DENIED, (operation,))
     return Rule(
-        chance.choice(_AROUND),
+        chance.choice(AROUND),
         () if chance.random() < 0.1 else (operation,),
         first=chance.choice((1, 1, 1, 2, 3)),
         count=chance.choice((1, 1, 2, EVERY)),
         attempts=chance.choice((1, 2, 7, EVERY)),
     )
-
-
-def named_cases() -> list[Case]:
-    """Return the cases that have a name, each of which says what must come out right."""
-    cases = [
-        Case("nothing", "nothing", versioned=True),
-        Case("nothing, twice versions", "nothing", versioned=False, swept_elsewhere=True),
-        Case("each call throttled twice", "throttled", (Rule(Fault.THROTTLED, attempts=2),)),
-        Case("each call throttled for good", "throttled", (Rule(Fault.THROTTLED),), expects="IE608"),
-        Case(
-            "throttled for good after the launch",
-            "throttled",
-            (Rule(Fault.THROTTLED, since=("RunJobFlow", 1)),),
-            work_seconds=8.0,
-            pace={"end": 2.0},
-            expects="IE60[89]",
-        ),
-    ]
-    for fault in _AROUND[1:]:
-        # A launch is asked for once by each call, and three of them are all that are tried.
-        once = (Rule(fault, ("RunJobFlow",), count=2), Rule(fault, _BUT_LAUNCHES, attempts=1))
-        cases.append(Case(f"each call once: {fault.value}", fault.value, once, makes_cluster=True))
-        cases.append(
-            Case(f"RunJobFlow for good: {fault.value}", fault.value, (Rule(fault, ("RunJobFlow",)),))
-        )
-    lost = (Rule(Fault.DROPPED_AFTER, ("RunJobFlow",), count=1),)
-    cases += [
-        Case("the launch's answer is lost", "launch lost", lost),
-        Case("the launch's answer is lost, and the list lags", "launch lost", lost, (LAGS,)),
-        Case("the launch's answer is lost, and the list lags more", "launch lost", lost, (LAGS_BY_ANSWERS,)),
-        Case("the launch's answer is lost, and tags come late", "launch lost", lost, (TAGS_LATE,)),
-        Case(
-            "the launch's answer is lost, and pytest ends", "launch lost", lost, (LAGS,), gives_up="launched"
-        ),
-        Case(
-            "the launch's answer is lost, and so is the list",
-            "launch lost",
-            (*lost, Rule(Fault.DROPPED_BEFORE, ("ListClusters",))),
-        ),
-        Case(
-            "the launch is lost before its effect",
-            "launch lost",
-            (Rule(Fault.DROPPED_BEFORE, ("RunJobFlow",), count=1),),
-        ),
-        Case("credentials expire at once", "expired", (Rule(Fault.EXPIRED),), expects="IE601"),
-    ]
-    for since in ("PutObject", "RunJobFlow", "DescribeCluster", "TerminateJobFlows", "ListClusters"):
-        rule = Rule(Fault.EXPIRED, since=(since, 1))
-        cases.append(
-            Case(
-                f"credentials expire after {since}",
-                "expired",
-                (rule,),
-                work_seconds=2.0,
-                versioned=True,
-                expects="credentials",
-            )
-        )
-    cases += [
-        Case(
-            "TerminateJobFlows is denied",
-            "denied",
-            (Rule(Fault.DENIED, ("TerminateJobFlows",)),),
-            expects="not authorized to perform: elasticmapreduce:TerminateJobFlows",
-        ),
-        Case(
-            "a bootstrap action fails",
-            "cluster fails",
-            bootstrap_fails=True,
-            expects="IE604: The cluster j-[A-Z0-9]+ ended before it was ready",
-        ),
-        Case(
-            "stuck in STARTING",
-            "cluster fails",
-            changes=(STUCK,),
-            pace={"start": 2.0},
-            expects="IE604: The cluster j-[A-Z0-9]+ was not ready",
-        ),
-        Case("stuck in STARTING, and pytest ends", "cluster fails", changes=(STUCK,), gives_up="launched"),
-        Case(
-            "terminated by somebody",
-            "cluster fails",
-            ended_by_somebody=True,
-            work_seconds=5.0,
-            expects="IE605: The session's cluster j-[A-Z0-9]+ was ended while it was needed",
-        ),
-        Case("tests make clusters", "tests' clusters", makes_cluster=True, gives_up="launched"),
-        Case(
-            "tests make clusters, of whose launch the answer is lost",
-            "tests' clusters",
-            (Rule(Fault.DROPPED_AFTER, ("RunJobFlow",)),),
-            (LAGS, TAGS_LATE),
-            makes_cluster=True,
-        ),
-        Case("the list lags", "late", changes=(LAGS,)),
-        Case("tags come late", "late", changes=(TAGS_LATE,)),
-        Case("tags come late, and pytest ends", "late", changes=(TAGS_LATE, LAGS), gives_up="launched"),
-        Case("AWS's clock is ahead", "clock", changes=(AHEAD,), work_seconds=3.0),
-        Case("AWS's clock is behind", "clock", changes=(BEHIND,), work_seconds=3.0),
-        Case(
-            "clocks are too far apart",
-            "clock",
-            (Rule(Fault.SKEWED),),
-            expects="IE601: This machine's clock is too far from AWS's",
-        ),
-        Case("pytest is killed at once", "pytest killed", client_dies="opened"),
-        Case(
-            "pytest is killed while the cluster starts",
-            "pytest killed",
-            changes=(LAGS,),
-            client_dies="launched",
-        ),
-        Case("pytest ends at once", "nothing", gives_up="asked"),
-        Case("pytest is killed while tests run", "pytest killed", client_dies="ready"),
-    ]
-    for operation in ("TerminateJobFlows", "DeleteObjects"):
-        for swept_elsewhere in (False, True):
-            where = "another machine's sweep" if swept_elsewhere else "this machine's sweep"
-            cases.append(
-                Case(
-                    f"keeper killed, and {where} killed at {operation}",
-                    "sweep killed",
-                    (Rule(Fault.KILLED_BEFORE, ("ListInstances", "TerminateJobFlows"), count=1),),
-                    kill_sweep=Rule(Fault.KILLED_AFTER, (operation,), count=1),
-                    swept_elsewhere=swept_elsewhere,
-                    versioned=True,
-                )
-            )
-    for fault in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER):
-        for operation in ("RunJobFlow", "TerminateJobFlows", "DeleteObject"):
-            rule = Rule(fault, (operation,), count=1)
-            is_last = operation == "DeleteObject"
-            cases.append(
-                Case(
-                    f"{operation}: {fault.value}",
-                    "keeper killed",
-                    (rule,),
-                    (LAGS,),
-                    versioned=is_last,
-                    swept_elsewhere=not is_last,
-                )
-            )
-    return cases
-
-
-def operation_cases() -> list[Case]:
-    """Return those in which one operation goes wrong, each operation in each way."""
-    cases = []
-    for operation in OPERATIONS:
-        versioned = operation.startswith("Delete")
-        for fault in (*_AROUND, Fault.DENIED):
-            rule = Rule(fault, (operation,))
-            cases.append(Case(f"each {operation}: {fault.value}", fault.value, (rule,), versioned=versioned))
-        for fault in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER):
-            for number in (1, 2):
-                rule = Rule(fault, (operation,), first=number, count=1)
-                cases.append(
-                    Case(
-                        f"{number}. {operation}: {fault.value}",
-                        "keeper killed",
-                        (rule,),
-                        versioned=versioned,
-                        swept_elsewhere=number == 2,
-                    )
-                )
-        rule = Rule(Fault.EXPIRED, since=(operation, 1))
-        cases.append(Case(f"after {operation}: expired", "expired", (rule,), work_seconds=2.0))
-    return cases
-
-
-def journal_cases(lines: int) -> list[Case]:
-    """Return those in which the keeper is killed at each line of its journal.
-
-    :param lines: how many a session writes when nothing goes wrong.
-    """
-    return [
-        Case(
-            f"keeper killed {moment} line {number}",
-            "keeper killed",
-            kill_at_line=f"{number}:{moment}",
-            versioned=number % 2 == 0,
-        )
-        for number in range(1, lines + 1)
-        for moment in MOMENTS
-    ]

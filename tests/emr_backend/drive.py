@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import psutil
 from tests.emr_backend.aws_proxy import AwsProxy
 from tests.emr_backend.cases import Case
 from tests.emr_backend.one_session import Order
+from tests.emr_backend.somebody import Somebody
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Much longer than any of it takes, in seconds: what takes longer hangs.
@@ -34,12 +34,13 @@ class Drive:
         environ: dict[str, str],
         order: Order,
         proxy: AwsProxy,
-        end_cluster: Callable[[str], None],
+        somebody: Somebody,
     ) -> None:
         self._case = case
         self._proxy = proxy
         self._order = order
-        self._end_cluster = end_cluster
+        self._somebody = somebody
+        self._run_id = self._cluster_id = ""
         if case.kill_at_line:
             environ = environ | {"ISOLATED_EMR_TESTS_KILL": case.kill_at_line}
         self._process = subprocess.Popen(
@@ -89,7 +90,14 @@ class Drive:
 
     def _at(self, event: dict[str, Any]) -> None:
         moment = event["event"]
-        if moment == "asked" and self._order.pauses == "asked":
+        if moment == "opened":
+            self._run_id = event["run_id"]
+        if moment == "ready":
+            self._cluster_id = event["cluster_id"]
+            self._somebody.when_ready(self._run_id, self._cluster_id)
+        if moment == "ending" and self._cluster_id:
+            self._somebody.at_the_end(self._cluster_id)
+        if moment == "asked" and "asked" in self._order.pauses:
             self._wait_for_launch()
             moment = "launched"
         if moment == self._case.client_dies:
@@ -99,9 +107,7 @@ class Drive:
                 # Nobody tells it but its lifeline.
                 _wait_for(keeper)
             return
-        if moment == "ready" and self._case.ended_by_somebody:
-            self._end_cluster(event["cluster_id"])
-        if event["event"] == self._order.pauses:
+        if event["event"] in self._order.pauses:
             assert self._process.stdin is not None
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.write("\n")

@@ -30,7 +30,7 @@ from pytest_isolated_emr.keeper.client import KeeperClient
 from pytest_isolated_emr.session import Session
 from pytest_isolated_emr.settings import Settings
 
-RELEASE = "emr-7.10.0"
+RELEASE, RELEASE_WITH_SPARK = "emr-7.10.0", "emr-spark-8.0.0"
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,14 @@ class Order:
     :param prefix: of the scratch.
     :param bootstrap_action: a script that the cluster runs after its own; empty for none.
     :param work_seconds: how long tests use the cluster, once that is ready.
-    :param pauses: when it waits for a line: ``asked`` for the cluster, or when that is ``ready``; empty for never.
+    :param pauses: when it waits for a line: ``asked`` for the cluster, when that is ``ready``, and when it is ``ending``.
     :param gives_up: whether it ends without waiting for the cluster.
     :param makes_cluster: whether a test makes a cluster of its own, and leaves it.
+    :param spark: whether a test uses Spark on the cluster.
+    :param role_arn: the role that tests are limited to, if any.
+    :param subnet: the cluster's, if any.
+    :param security_group: the cluster's; empty for EMR's own.
+    :param key_name: the cluster's key pair, if any.
     """
 
     region: str
@@ -52,9 +57,19 @@ class Order:
     prefix: str
     bootstrap_action: str = ""
     work_seconds: float = 0.3
-    pauses: str = ""
+    pauses: tuple[str, ...] = ()
     gives_up: bool = False
     makes_cluster: bool = False
+    spark: bool = False
+    role_arn: str | None = None
+    subnet: str | None = None
+    security_group: str = ""
+    key_name: str | None = None
+
+    @property
+    def release(self) -> str:
+        """The cluster's."""
+        return RELEASE_WITH_SPARK if self.spark else RELEASE
 
     def to_line(self) -> str:
         """Return it as the process reads it."""
@@ -67,10 +82,16 @@ def main() -> None:
     settings = Settings(
         backend="emr",
         region=order.region,
-        release=RELEASE,
+        release=order.release,
         emr=EmrSettings(
             order.bucket,
             order.prefix,
+            role_arn=order.role_arn,
+            subnet=order.subnet,
+            security_groups={"AdditionalMasterSecurityGroups": order.security_group}
+            if order.security_group
+            else {},
+            key_name=order.key_name,
             bootstrap_actions=(_action(order.bootstrap_action),) if order.bootstrap_action else (),
         ),
     )
@@ -85,6 +106,8 @@ def main() -> None:
         return
     with _telling("work"):
         _use_clusters(session, settings, order)
+    _say("ending")
+    _pause(order, "ending")
     with _telling("close"):
         _close(session.client)
     session.client.close()
@@ -94,26 +117,38 @@ def main() -> None:
 def _use_clusters(session: Session, settings: Settings, order: Order) -> None:
     assert settings.emr is not None
     client = session.client
-    request = cluster_request(settings.emr, RELEASE, has_sessions(RELEASE))
+    request = cluster_request(settings.emr, order.release, has_sessions(order.release))
     client.request("start_cluster", request=request)
     if order.makes_cluster:
         _make_cluster(session, request)
     _say("asked")
-    if order.pauses == "asked":
-        sys.stdin.readline()
+    _pause(order, "asked")
     if order.gives_up:
         _say("worked")
         return
     while client.request("waits_for")["waits_for"]:
         continue
     _say("ready", cluster_id=client.request("cluster_id")["cluster_id"])
-    if order.pauses == "ready":
-        sys.stdin.readline()
+    _pause(order, "ready")
+    if order.spark:
+        _use_spark(client)
     end = time.monotonic() + order.work_seconds
     while time.monotonic() < end:
         client.request("cluster_id")
         time.sleep(0.05)
     _say("worked")
+
+
+def _use_spark(client: KeeperClient) -> None:
+    """Be tests that use Spark: have it started, find out where it is, look after it, and end it."""
+    client.request("start_spark", properties={})
+    while "waits_for" in client.request("spark_gateway"):
+        continue
+    status = client.request("spark_status")
+    if not status["alive"] or status["note"]:
+        _say("note", what=f"{status['exit']}{status['note']}")
+    for problem in client.request("end_spark")["problems"]:
+        _say("problem", what=problem)
 
 
 def _make_cluster(session: Session, asked: dict[str, Any]) -> None:
@@ -133,6 +168,11 @@ def _close(client: KeeperClient) -> None:
         _say("problem", what=problem)
     for note in reply.get("notes", ()):
         _say("note", what=note)
+
+
+def _pause(order: Order, moment: str) -> None:
+    if moment in order.pauses:
+        sys.stdin.readline()
 
 
 @contextmanager

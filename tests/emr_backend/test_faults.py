@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from pytest_isolated_emr.backends.emr.keeper_policy import CALLS
 from tests.emr_backend.bystanders import make_roles
 from tests.emr_backend.campaign import Scratches, account_of, report
-from tests.emr_backend.cases import JOURNAL_LINES, Case, journal_cases, named_cases
+from tests.emr_backend.cases import JOURNAL_LINES, Case
+from tests.emr_backend.lists_of_cases import ALL_OPERATIONS, journal_cases, named_cases
 
 # The same each time, so that a failure is nobody's bad luck. Others are the campaign's.
 SEEDS = range(1, 11)
@@ -40,6 +42,10 @@ def scratches(aws_variables: dict[str, str], tmp_path_factory: pytest.TempPathFa
 def test_a_session_at_which_something_goes_wrong(name: str, scratches: Scratches) -> None:
     result = scratches.run(CASES[name])
     assert result.violations == [], report(result, is_loud=True)
+
+
+def test_each_call_of_the_keepers_policy_goes_wrong_in_some_case() -> None:
+    assert set(ALL_OPERATIONS) == {right.operation for right in CALLS}
 
 
 def test_a_crash_was_tried_at_each_line_of_the_journal(scratches: Scratches) -> None:

@@ -44,7 +44,9 @@ def violations(
 def _of_audit(after: Audit) -> list[str]:
     found = []
     if after.alive_at_once > 1:
-        found.append(f"{after.alive_at_once} clusters of one run were alive at once")
+        found.append(f"{after.alive_at_once} clusters of one name were alive at once")
+    if after.sparks > 1:
+        found.append(f"{after.sparks} sessions of Spark's were started, for one that was asked for")
     found += [f"left after the sweep: {thing}" for thing in after.leaked]
     found += [f"changed outside of the run: {thing}" for thing in after.changed]
     found += [f"not the session's to end: {thing}" for thing in after.wrongly_ended]
