@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-spark-connect-session
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
@@ -66,15 +67,34 @@ class ConnectSession:
             request["EngineConfigurations"] = [settings]
         with aws_errors(f"starting a Spark session on {self._cluster_id} (elasticmapreduce:StartSession)"):
             self._id = str(self._account.client("emr").start_session(**request)["Id"])
+        try:
+            self._await_ready(stop)
+        except errors.IsolatedEmrError:
+            # Nobody will use it, and it has a part of the cluster's memory.
+            with contextlib.suppress(errors.IsolatedEmrError):
+                self.end()
+            raise
+
+    def _await_ready(self, stop: Stop) -> None:
         began, pause = time.monotonic(), self._pace.poll
-        while (session := self._look())["State"] not in _READY:
+        while True:
             waited = time.monotonic() - began
-            if session["State"] in _ENDED or waited >= self._pace.session:
-                raise errors.ConnectSessionFailed(
-                    f"A Spark session of the cluster {self._cluster_id} did not start.",
-                    checked=f"GetSession, after {waited:.0f} s: {_words(session)}",
-                    cure="Look at the settings that the suite asks for, at the instance's size and at the logs of the cluster.",
-                )
+            is_last = waited >= self._pace.session
+            try:
+                session = self._look()
+            except errors.AwsUnreachable:
+                # AWS's silence says nothing of Spark.
+                if is_last:
+                    raise
+            else:
+                if session["State"] in _READY:
+                    return
+                if session["State"] in _ENDED or is_last:
+                    raise errors.ConnectSessionFailed(
+                        f"A Spark session of the cluster {self._cluster_id} did not start.",
+                        checked=f"GetSession, after {waited:.0f} s: {_words(session)}",
+                        cure="Look at the settings that the suite asks for, at the instance's size and at the logs of the cluster.",
+                    )
             stop.wait(pause)
             pause = self._pace.longer(pause)
 
