@@ -148,6 +148,8 @@ class IsolatedRun:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Give the test a Spark that lives, with the settings that it is marked with."""
+        if self._session.endpoint_url is None and not self._missing:
+            self._stop_if_lost(item.session)
         if self._missing:
             pytest.fail(self._missing, pytrace=False)
         self.tests_clusters.forget()
@@ -245,6 +247,16 @@ class IsolatedRun:
                 pytest.exit(str(told), returncode=EXIT_NO_ENVIRONMENT)
             # An xdist worker that exits is a crash to its controller. So each of its tests is an error that says why.
             self._missing = str(told)
+
+    def _stop_if_lost(self, session: pytest.Session) -> None:
+        """Have this test be the last one where the run has no right to its place on AWS any more, whatever tests would do there."""
+        try:
+            self._session.client.request("ready")
+        except IsolatedEmrError as error:
+            self._missing = str(error)
+            if not hasattr(self._config, "workeroutput"):
+                # In order, so that the summary says what is left. Each test of an xdist worker is an error that says why.
+                session.shouldstop = self._missing.splitlines()[0]
 
     def _take_down(self) -> None:
         if self._is_down:

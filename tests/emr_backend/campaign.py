@@ -1,13 +1,15 @@
 """The fault campaign: ``python -m tests.emr_backend.campaign --cases N --seed S``.
 
 Each case is one session on the emr backend, at which something goes wrong, and its audit. A case's seed gives the same
-case again: ``--cases 1 --seed S``.
+case again: ``--cases 1 --seed S``. With ``--record FILE`` the campaign can be cut off and gone on with: cases that the file
+has without a violation are not run again, and count.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import queue
 import sys
@@ -16,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pytest_isolated_emr.backends.emr.account import Account
@@ -34,6 +36,54 @@ from tests.emr_backend.s3_endpoint import REGION, session_variables
 _CASES_OF_ONE_AWS = 100
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a case, as a record keeps it.
+
+    :param case: its name.
+    :param kind: what it is counted as.
+    :param numbers: what there was of each thing, by the names of :class:`Figures`.
+    """
+
+    case: str
+    kind: str
+    numbers: dict[str, float]
+
+    @classmethod
+    def of(cls, result: Result) -> Outcome:
+        """Take from a result what is counted.
+
+        :param result: the case's.
+        """
+        return cls(
+            result.case.name,
+            result.case.kind,
+            {
+                "launched": result.after.launched,
+                "launched_by_tests": result.after.launched_by_tests,
+                "alive_at_once": result.after.alive_at_once,
+                "left_by_sessions": bool(result.before.leaked),
+                "leaked": len(result.after.leaked),
+                "changed": len(result.after.changed),
+                "wrongly_ended": len(result.after.wrongly_ended),
+                "told_nothing": any("told nothing" in words for words in result.violations),
+                "violations": bool(result.violations),
+                "calls": result.operations.total(),
+            },
+        )
+
+
+def read_record(record: Path | None) -> list[Outcome]:
+    """Return what a record has of cases without a violation.
+
+    :param record: the file, which may not be there yet.
+    """
+    if record is None or not record.exists():
+        return []
+    outcomes = [Outcome(**json.loads(line)) for line in record.read_text(encoding="utf-8").splitlines()]
+    return [outcome for outcome in outcomes if not outcome.numbers["violations"]]
+
+
 @dataclass
 class Figures:
     """What came of all cases."""
@@ -49,22 +99,13 @@ class Figures:
     told_nothing: int = 0
     violations: int = 0
     calls: int = 0
-    seconds: float = 0.0
 
-    def add(self, result: Result) -> None:
+    def add(self, outcome: Outcome) -> None:
         """Count a case."""
-        self.cases[result.case.kind] += 1
-        self.launched += result.after.launched
-        self.launched_by_tests += result.after.launched_by_tests
-        self.alive_at_once = max(self.alive_at_once, result.after.alive_at_once)
-        self.left_by_sessions += bool(result.before.leaked)
-        self.leaked += len(result.after.leaked)
-        self.changed += len(result.after.changed)
-        self.wrongly_ended += len(result.after.wrongly_ended)
-        self.told_nothing += any("told nothing" in words for words in result.violations)
-        self.violations += bool(result.violations)
-        self.calls += result.operations.total()
-        self.seconds += result.seconds
+        self.cases[outcome.kind] += 1
+        for name, number in outcome.numbers.items():
+            put_together = max if name == "alive_at_once" else int.__add__
+            setattr(self, name, put_together(getattr(self, name), int(number)))
 
     def rows(self) -> list[tuple[str, str]]:
         """Return them as a table has them."""
@@ -215,6 +256,7 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=0, help="kill the keeper at each of so many lines, too")
     parser.add_argument("--jobs", type=int, default=2, help="so many at once")
     parser.add_argument("--docs", type=Path, help="the page that gets the figures")
+    parser.add_argument("--record", type=Path, help="a file for what came of each case, to go on with later")
     parser.add_argument("--loud", action="store_true", help="print what each user was told")
     given = parser.parse_args()
     cases = named_cases() if given.named else []
@@ -225,9 +267,19 @@ def main() -> None:
     StateRoot.from_environment().open()
     SparkWiring(Settings(), dict(os.environ)).fetch_jars(print)
     figures, began = Figures(), time.monotonic()
+    names, recorded = {case.name for case in cases}, read_record(given.record)
+    for outcome in recorded:
+        if outcome.case in names:
+            figures.add(outcome)
+    done = {outcome.case for outcome in recorded}
+    cases = [case for case in cases if case.name not in done]
     for result in run_cases(cases, given.jobs, StateRoot.from_environment().jars):
-        figures.add(result)
+        outcome = Outcome.of(result)
+        figures.add(outcome)
         print(report(result, given.loud), flush=True)
+        if given.record is not None:
+            with given.record.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(outcome)) + "\n")
     for what, value in figures.rows():
         print(f"{what:60} {value}")
     print(f"{time.monotonic() - began:.0f} s; {figures.violations} cases with violations")

@@ -26,10 +26,10 @@ OPERATIONS_OF: Mapping[str, tuple[str, ...]] = {
     LOST_CLAIM: ("ListObjectsV2",),
     SPARK: ("StartSession", "GetSession", "GetSessionEndpoint", "TerminateSession"),
 }
-#: The claim is the second object that a session writes; then it reads whether the claim was one.
+#: The first slot is another's; the claim of the second one gets lost, and so does the look whether it was one.
 LOSE_CLAIM = (
-    Rule(Fault.DROPPED_AFTER, ("PutObject",), first=2, count=1),
-    Rule(Fault.DROPPED_BEFORE, ("GetObject",), first=3, count=1),
+    Rule(Fault.DROPPED_AFTER, ("PutObject",), count=1, key="/slots/"),
+    Rule(Fault.DROPPED_BEFORE, ("GetObject",), first=3, count=1, key="/slots/"),
 )
 #: All that go together: what has no slot has no cluster.
 TOGETHER = tuple(extra for extra in OPERATIONS_OF if extra != LOST_CLAIM)

@@ -29,6 +29,8 @@ class Fault(str, Enum):
     EXPIRED = "expired"
     #: The credentials may not.
     DENIED = "denied"
+    #: There may not be as many instances.
+    OVER_QUOTA = "over a quota"
     #: The caller's clock is too far from AWS's.
     SKEWED = "signed at another time"
     #: The keeper is killed while it asks, and there is no effect.
@@ -65,6 +67,7 @@ class Rule:
     :param first: from the so-many-th call of each operation on, counted from 1.
     :param count: so many calls of each operation.
     :param attempts: so many attempts of each call.
+    :param key: of calls for S3's objects alone that have it in their key; empty for all calls.
     :param since: not before an operation was called so many times, and carried out.
     """
 
@@ -74,10 +77,11 @@ class Rule:
     count: int = EVERY
     attempts: int = EVERY
     since: tuple[str, int] | None = None
+    key: str = ""
 
     def __str__(self) -> str:
         what = "/".join(self.operations) if len(self.operations) <= 3 else "most calls"
-        calls = what or "each call"
+        calls = (what or "each call") + (f" for {self.key}" if self.key else "")
         if self.count < EVERY:
             calls = f"{self.count} of {calls} from the {self.first}. on"
         elif self.first > 1:
@@ -110,6 +114,8 @@ class Plan:
         with self._lock:
             for place, rule in enumerate(self._rules):
                 if rule.operations and call.operation not in rule.operations:
+                    continue
+                if rule.key not in str(call.parameters.get("Key", "")):
                     continue
                 if rule.since is not None and self._done[rule.since[0]] < rule.since[1]:
                     continue
@@ -188,6 +194,15 @@ _ERRORS: dict[Fault, dict[str, tuple[str, str, str]]] = {
             f"You are not authorized to perform this operation. {_WHO}",
         ),
         "query": (_FORBIDDEN, "AccessDenied", f"{_WHO} on resource: * {_NO_POLICY}"),
+    },
+    # RunJobFlow's alone.
+    Fault.OVER_QUOTA: {
+        "emr": (
+            _BAD,
+            "ValidationException",
+            "The request to create the EMR cluster or add EC2 instances to it failed. The number of vCPUs for instance type "
+            "m5.xlarge exceeds the EC2 service quota for that type.",
+        ),
     },
     Fault.SKEWED: {
         "s3": (

@@ -282,6 +282,15 @@ def test_the_second_of_a_calls(through: Through, scratch: Scratch) -> None:
     assert [served.fault for served in proxy.calls()] == [None, dropped, dropped, None, None, None]
 
 
+def test_a_fault_of_certain_objects(through: Through, scratch: Scratch) -> None:
+    proxy, aws = through(Rule(Fault.DENIED, ("PutObject",), key="lease"))
+    s3 = aws.client("s3")
+    s3.put_object(Bucket=scratch.bucket, Key="a", Body=b"x")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.put_object(Bucket=scratch.bucket, Key="run/lease.json", Body=b"x")
+    assert [served.fault for served in proxy.calls("PutObject")] == [None, Fault.DENIED]
+
+
 def test_from_a_moment_on(through: Through, clusters: Clusters) -> None:
     """Each call up to a launch is let through, that one too, and none after it until it is healed."""
     proxy, aws = through(Rule(Fault.EXPIRED, since=("RunJobFlow", 1)))

@@ -332,6 +332,44 @@ def test_a_cluster_that_is_listed_late(aws: SessionOnAws):
     assert aws.named() == {aws.intended[0]: "WAITING"}
 
 
+def test_a_cluster_whose_tags_come_late(aws: SessionOnAws):
+    lose(aws, after_effect=True, times=1)
+    lossy, looks = aws.on_client, [None] * 3
+
+    def hide(parsed: dict[str, Any], **_kwargs: Any) -> None:
+        if looks:
+            looks.pop()
+            parsed["Cluster"]["Tags"] = []
+
+    def on_client(service: str, client: Any) -> None:
+        lossy(service, client)
+        client.meta.events.register("after-call.emr.DescribeCluster", hide)
+
+    aws.on_client = on_client
+    aws.clusters(pace=QUICK).make_cluster()
+    assert looks == []
+    assert aws.named() == {aws.intended[0]: "WAITING"}
+
+
+def test_a_namesake_without_the_runs_tags_is_not_the_cluster(aws: SessionOnAws):
+    """Somebody else has made it, at the moment in which the request gets lost."""
+    namesakes: list[str] = []
+
+    def lose_request(request: Any, **_kwargs: Any) -> None:
+        asked = {**aws.asked_cluster(), "Name": aws.intended[0]}
+        namesakes.append(aws.emr.run_job_flow(**asked)["JobFlowId"])
+        raise ConnectionClosedError(endpoint_url=request.url)
+
+    def on_client(service: str, client: Any) -> None:
+        client.meta.events.register(f"before-send.{service}.RunJobFlow", lose_request)
+
+    aws.on_client = on_client
+    with pytest.raises(errors.LaunchUncertain) as uncertain:
+        aws.clusters(pace=Pace(poll=0.05, longest_poll=0.1, settle=0.2)).make_cluster()
+    assert f"{namesakes[0]}: it has the name" in uncertain.value.checked
+    assert "not the run's tags" in uncertain.value.checked
+
+
 def throttle(aws: SessionOnAws, times: int) -> None:
     left = [None] * times
 

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from pytest_isolated_emr.backends.emr.pace import PACE_VARIABLE
 from tests.amazon import BUCKET, ON_AMAZON
 from tests.conftest import Finished, Start
+from tests.emr_backend.aws_proxy import AwsProxy
+from tests.emr_backend.faults import Fault, Plan, Rule
 from tests.emr_backend.runs import HAS_SPARK, RUN_ID, run_id_of
 
 if HAS_SPARK:
@@ -56,6 +59,39 @@ if HAS_SPARK:
         assert amazon.things_of(found[1]) == []
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "xdist"])
+def test_a_live_run_that_loses_its_lease_stops(project, run_pytest, amazon, home, bystander, workers):
+    """Its cluster ends while pytest goes on, and no other test writes to where it has no right any more."""
+    (project / "test_it.py").write_text(
+        "def test_loses_it(isolated_emr, emr_cluster, emr, s3):\n"
+        "    place = isolated_emr.scratch.prefix.partition(isolated_emr.run_id)[0]\n"
+        "    s3.delete_object(Bucket=isolated_emr.scratch.bucket, Key=f'{place}{isolated_emr.run_id}/lease.json')\n"
+        "    emr.get_waiter('cluster_terminated').wait(ClusterId=emr_cluster)\n"
+        "def test_writes_on(scratch, s3):\n"
+        "    s3.put_object(Bucket=scratch.bucket, Key=f'{scratch.prefix}/late', Body=b'late')\n"
+        "def test_writes_on_and_on(scratch, s3): pass\n"
+    )
+    pace = {**json.loads(amazon.variables[PACE_VARIABLE]), "renew": 0.2}
+    finished = run_pytest(
+        *ON_AMAZON, *workers, "--isolated-emr-release=emr-7.10.0", **{PACE_VARIABLE: json.dumps(pace)}
+    )
+    assert finished.code == 75, finished.output
+    assert "IE609: The session has lost its lease" in finished.output
+    # What comes after the next test is not begun; a worker of xdist's has them all fail.
+    assert f"1 passed, {2 if workers else 1} error" in finished.output, finished.output
+    assert "to remove it: isolated-emr sweep --delete" in finished.output
+    run_id = run_id_of(finished)
+    assert [key for key in amazon.things_of(run_id) if key.endswith("/late")] == []
+    [cluster] = amazon.clusters_of(run_id)
+    assert cluster["Status"]["State"] == "TERMINATED"
+    assert f"cluster {cluster['Id']} cost" in finished.output
+    environ = {**amazon.variables, "ISOLATED_EMR_HOME": str(home)}
+    sweep = [sys.executable, "-m", "pytest_isolated_emr.cli", "sweep", "--delete"]
+    subprocess.run(sweep, env=environ, check=True, capture_output=True)
+    assert amazon.things_of(run_id) == []
+    bystander()
+
+
 BAD = [
     pytest.param(["--isolated-emr-scratch=s3://no-such-bucket/x"], ["IE602", "no-such-bucket"], id="bucket"),
     pytest.param(["--isolated-emr-region=us-west-2"], ["IE602", "eu-west-1", "us-west-2"], id="region"),
@@ -63,6 +99,11 @@ BAD = [
         ["--isolated-emr-subnet=subnet-0123456789abcdef0"], ["IE603", "subnet-0123456789abcdef0"], id="subnet"
     ),
     pytest.param(["--isolated-emr-service-role=NoSuchRole"], ["IE603", "NoSuchRole"], id="role"),
+    pytest.param(["--isolated-emr-instance-profile=NoSuchProfile"], ["IE603", "NoSuchProfile"], id="profile"),
+    pytest.param(
+        ["--isolated-emr-instance-type=m9.huge"], ["IE603", "does not run on m9.huge"], id="instance type"
+    ),
+    pytest.param(["--isolated-emr-release=emr-7.99.0"], ["emr-7.99.0"], id="release"),
     pytest.param(["--isolated-emr-key-name=nobodys"], ["IE603", "nobodys"], id="key"),
     pytest.param(
         ["--isolated-emr-role-arn=arn:aws:iam::123456789012:user/x"],
@@ -91,6 +132,32 @@ def test_what_cannot_be_had_is_said_before_it_costs(project, run_pytest, amazon,
         for each in page["Clusters"]
     }
     assert after == before
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        pytest.param(
+            Rule(Fault.DENIED, ("GetBucketLocation",)),
+            ["IE602", f"The bucket {BUCKET} is another account's"],
+            id="someone else's bucket",
+        ),
+        pytest.param(
+            Rule(Fault.OVER_QUOTA, ("RunJobFlow",)),
+            ["IE603", "exceeds the EC2 service quota", "Ask for a higher quota"],
+            id="quota",
+        ),
+    ],
+)
+def test_what_aws_refuses_is_said_in_its_words(project, run_pytest, amazon, fault, words):
+    (project / "test_it.py").write_text("def test_it(emr_cluster): pass\n")
+    with AwsProxy(amazon.variables["AWS_ENDPOINT_URL"], Plan([fault])) as proxy:
+        finished = run_pytest(*ON_AMAZON, AWS_ENDPOINT_URL=proxy.url)
+    assert finished.code == 75, finished.output
+    for word in words:
+        assert word in finished.output, finished.output
+    run_id = RUN_ID.search(finished.output)
+    assert run_id is None or (amazon.clusters_of(run_id[1]), amazon.things_of(run_id[1])) == ([], [])
 
 
 def test_no_credentials(project, start_pytest, home, tmp_path):

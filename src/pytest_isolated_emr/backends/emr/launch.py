@@ -9,25 +9,24 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pytest_isolated_emr import errors
-from pytest_isolated_emr.backends.emr import cures
+from pytest_isolated_emr.backends.emr import cures, tags
 from pytest_isolated_emr.backends.emr.account import aws_errors, is_without_effect
 from pytest_isolated_emr.backends.emr.clusters_of_run import named
 from pytest_isolated_emr.backends.emr.pace import Pace
-from pytest_isolated_emr.backends.emr.tags import run_id_of
 
 
 def launch(emr: Any, request: dict[str, Any], pace: Pace, wait: Callable[[float], None] = time.sleep) -> str:
-    """Launch a cluster, and return its id. Where the answer is lost, the cluster is looked for by its name.
+    """Launch a cluster, and return its id. Where the answer is lost, the cluster is looked for by its name, and its tags.
 
     :param emr: a client that sends a request once and not again by itself.
-    :param request: RunJobFlow's, of a name of the run's that no other cluster has.
+    :param request: RunJobFlow's, of a name of the run's that no other cluster has, and with the run's tags.
     :param pace: how often to ask, and how long ListClusters may not know of a cluster.
     :param wait: waits for so many seconds.
     :raises ClusterRefused: AWS does not take it.
     :raises LaunchUncertain: the answer is lost, and there is no such cluster, or none yet.
     :raises IsolatedEmrError: AWS cannot be asked.
     """
-    return ask(emr, request, pace, wait, patience=pace.settle) or _lost(emr, request["Name"], pace, wait)
+    return ask(emr, request, pace, wait, patience=pace.settle) or _lost(emr, request, pace, wait)
 
 
 def ask(
@@ -65,24 +64,39 @@ def ask(
         pause = pace.longer(pause)
 
 
-def _lost(emr: Any, name: str, pace: Pace, wait: Callable[[float], None]) -> str:
+def _lost(emr: Any, request: dict[str, Any], pace: Pace, wait: Callable[[float], None]) -> str:
     waited, pause = 0.0, pace.poll
-    said = ""
-    run_id = run_id_of(name)
+    name = request["Name"]
+    run_id = tags.run_id_of(name)
     assert run_id is not None
     while True:
+        checked = f"ListClusters knows no cluster {name!r}"
         try:
-            found = [str(each["Id"]) for each in named(emr, run_id) if each["Name"] == name]
-        except errors.AwsUnreachable as again:
-            found, said = [], f"; {again.checked}"
-        if found:
-            return found[0]
+            for each in named(emr, run_id):
+                if each["Name"] == name:
+                    if _has_tags_of(request, emr, str(each["Id"])):
+                        return str(each["Id"])
+                    checked = f"{each['Id']}: it has the name {name!r}, and not the run's tags"
+        except errors.AwsUnreachable as error:
+            checked += f"; {error.checked}"
         if waited >= pace.settle:
             raise errors.LaunchUncertain(
                 "The answer to RunJobFlow was lost.",
-                checked=f"ListClusters knows no cluster {name!r} after {waited:.0f} seconds{said}",
+                checked=f"after {waited:.0f} seconds: {checked}",
                 cure="Should it come up late, the session's end or `isolated-emr sweep --scratch` ends it.",
             )
         wait(pause)
         waited += pause
         pause = pace.longer(pause)
+
+
+def _has_tags_of(request: dict[str, Any], emr: Any, cluster_id: str) -> bool:
+    """Tell whether a cluster's tags prove that it is the one of a request: its name may be anybody's."""
+    try:
+        with aws_errors(f"looking at cluster {cluster_id} (elasticmapreduce:DescribeCluster)"):
+            cluster = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
+    except errors.AwsRefused:
+        # A test's rights are for clusters with the run's tags, which may come late.
+        return False
+    told, asked = tags.values_of(cluster.get("Tags") or ()), tags.values_of(request["Tags"])
+    return all(told.get(key) == asked[key] for key in (tags.RUN_ID, tags.PLACE))
