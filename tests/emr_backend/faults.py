@@ -31,6 +31,8 @@ class Fault(str, Enum):
     DENIED = "denied"
     #: There may not be as many instances.
     OVER_QUOTA = "over a quota"
+    #: The region does not have that release.
+    NO_RELEASE = "unknown release"
     #: The caller's clock is too far from AWS's.
     SKEWED = "signed at another time"
     #: The keeper is killed while it asks, and there is no effect.
@@ -195,7 +197,8 @@ _ERRORS: dict[Fault, dict[str, tuple[str, str, str]]] = {
         ),
         "query": (_FORBIDDEN, "AccessDenied", f"{_WHO} on resource: * {_NO_POLICY}"),
     },
-    # RunJobFlow's alone.
+    # These are EMR's alone.
+    Fault.NO_RELEASE: {"emr": (_BAD, "ValidationException", "The supplied release label is invalid.")},
     Fault.OVER_QUOTA: {
         "emr": (
             _BAD,

@@ -103,7 +103,11 @@ BAD = [
     pytest.param(
         ["--isolated-emr-instance-type=m9.huge"], ["IE603", "does not run on m9.huge"], id="instance type"
     ),
-    pytest.param(["--isolated-emr-release=emr-7.99.0"], ["emr-7.99.0"], id="release"),
+    pytest.param(
+        ["--isolated-emr-release=emr-7.99.0"],
+        ["--isolated-emr-release: 'emr-7.99.0' is not one of"],
+        id="release",
+    ),
     pytest.param(["--isolated-emr-key-name=nobodys"], ["IE603", "nobodys"], id="key"),
     pytest.param(
         ["--isolated-emr-role-arn=arn:aws:iam::123456789012:user/x"],
@@ -146,6 +150,11 @@ def test_what_cannot_be_had_is_said_before_it_costs(project, run_pytest, amazon,
             Rule(Fault.OVER_QUOTA, ("RunJobFlow",)),
             ["IE603", "exceeds the EC2 service quota", "Ask for a higher quota"],
             id="quota",
+        ),
+        pytest.param(
+            Rule(Fault.NO_RELEASE, ("DescribeReleaseLabel",)),
+            ["IE603", "The supplied release label is invalid", "Choose a release that eu-west-1 has"],
+            id="a release that the region does not have",
         ),
     ],
 )
