@@ -38,7 +38,7 @@ PACE = {
     "renew": 1.0,
     "start": 20.0,
     "end": 20.0,
-    "session": 30.0,
+    "session": 120.0,
 }
 #: Where a keeper that is tried counts the lines of its journal.
 _LINES = "journal-lines"

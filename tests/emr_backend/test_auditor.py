@@ -38,13 +38,13 @@ class Stage:
     def put(self, key: str, bucket: str = "") -> None:
         self.s3.put_object(Bucket=bucket or self.bystanders.bucket, Key=key, Body=b"x")
 
-    def launch(self, which: str = "") -> str:
+    def launch(self, which: str = "", **more: Any) -> str:
         place = f"s3://{self.bystanders.bucket}/{PREFIX}/{self.run_id}"
         expiry = datetime.now(timezone.utc) + timedelta(hours=1)
         identity = SessionIdentity(self.run_id, "alice", "laptop", expiry, place)
         made = self.emr.run_job_flow(
             Name=f"{identity.cluster_name}{which}",
-            ReleaseLabel="emr-7.10.0",
+            ReleaseLabel="emr-spark-8.0.0",
             LogUri=f"{place}/logs/",
             Instances={
                 "MasterInstanceType": "m5.xlarge",
@@ -54,6 +54,7 @@ class Stage:
             JobFlowRole="EMR_EC2_DefaultRole",
             ServiceRole="EMR_DefaultRole",
             Tags=identity.tags(),
+            **more,
         )
         return str(made["JobFlowId"])
 
@@ -97,19 +98,32 @@ def test_a_session_that_is_gone(stage: Stage) -> None:
     for version in stage.s3.list_object_versions(Bucket=stage.bystanders.bucket, Prefix=key)["Versions"]:
         stage.s3.delete_object(Bucket=stage.bystanders.bucket, Key=key, VersionId=version["VersionId"])
     after = stage.auditor.look()
-    assert (found(after), after.launched, after.alive_at_once) == (set(), 1, 1)
+    assert (found(after), after.launched, after.launched_by_tests, after.alive_at_once) == (set(), 1, 1, 1)
 
 
-def test_two_clusters_of_one_run(stage: Stage) -> None:
-    first = stage.launch()
+@pytest.mark.parametrize("which", ["", " main-1"])
+def test_two_clusters_of_one_name(stage: Stage, which: str) -> None:
+    first = stage.launch(which)
     stage.end(first)
-    second = stage.launch()
+    second = stage.launch(which)
     assert stage.auditor.look().alive_at_once == 1
-    third = stage.launch()
+    third = stage.launch(which)
     stage.end(second)
     stage.end(third)
     audit = stage.auditor.look()
-    assert (audit.launched, audit.alive_at_once, audit.left_clusters) == (3, 2, [])
+    launched = (0, 3) if which else (3, 0)
+    assert (audit.launched, audit.launched_by_tests) == launched
+    assert (audit.alive_at_once, audit.left_clusters) == (2, [])
+
+
+def test_two_sessions_of_sparks(stage: Stage) -> None:
+    cluster = stage.launch(SessionEnabled=True, Applications=[{"Name": "Spark"}])
+    stage.emr.get_waiter("cluster_running").wait(ClusterId=cluster, WaiterConfig={"Delay": 1})
+    for number in (1, 2):
+        stage.emr.start_session(ClusterId=cluster, Name="tests")
+        assert stage.auditor.look().sparks == number
+    stage.end(cluster)
+    assert stage.auditor.look().sparks == 2
 
 
 def test_a_slot_that_is_left(stage: Stage) -> None:
