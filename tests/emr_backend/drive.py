@@ -95,7 +95,7 @@ class Drive:
         if moment == "ready":
             self._cluster_id = event["cluster_id"]
             self._somebody.when_ready(self._run_id, self._cluster_id)
-        if moment == "ending" and self._cluster_id:
+        if moment == "ending" and self._somebody.acts_at_the_end and self._cluster_id:
             self._somebody.at_the_end(self._cluster_id)
         if moment == "asked" and "asked" in self._order.pauses:
             self._wait_for_launch()
