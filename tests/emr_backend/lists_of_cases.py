@@ -27,6 +27,8 @@ from tests.emr_backend.faults import Fault, Rule
 
 #: All that a keeper calls.
 ALL_OPERATIONS = (*OPERATIONS, *(each for operations in extras.OPERATIONS_OF.values() for each in operations))
+#: Where certain calls have to be made, a machine that stands still for seconds is not to lose the lease before.
+_UNHURRIED = {"lease": 120.0}
 _BUT_A_LOST_CLAIM = tuple(
     operation for operation in ALL_OPERATIONS if operation not in extras.OPERATIONS_OF[extras.LOST_CLAIM]
 )
@@ -38,7 +40,7 @@ def named_cases() -> list[Case]:
     cases = [
         Case("nothing", "nothing", versioned=True),
         Case("nothing, twice versions", "nothing", versioned=False, swept_elsewhere=True),
-        Case("all that there is", "nothing", has=extras.TOGETHER, calls=_BUT_A_LOST_CLAIM),
+        Case("all that there is", "nothing", has=extras.TOGETHER, calls=_BUT_A_LOST_CLAIM, pace=_UNHURRIED),
         Case(
             "each call throttled twice",
             "throttled",
@@ -233,6 +235,7 @@ def _cases_of(operation: str, *, is_once: bool = False) -> list[Case]:
                 (rule,),
                 versioned=versioned,
                 calls=(operation,),
+                pace=_UNHURRIED,
             )
         )
     for fault in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER):
