@@ -144,6 +144,26 @@ class StuckStarting:
         return answer.with_json(told)
 
 
+@dataclass
+class LongEnd:
+    """Clusters that are TERMINATING for long before they have ended.
+
+    :param has_come: once it is set, they have.
+    """
+
+    has_come: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, call: Call, answer: Answer) -> Answer:
+        """Tell the state."""
+        if self.has_come.is_set() or call.operation not in ("DescribeCluster", "ListClusters"):
+            return answer
+        told = answer.json()
+        for cluster in told.get("Clusters", [told.get("Cluster")]):
+            if cluster["Status"]["State"] in _ENDING:
+                cluster["Status"]["State"] = "TERMINATING"
+        return answer.with_json(told)
+
+
 _XML_TIME = re.compile(rb"<(LastModified)>([^<]+)</")
 _EMR_TIME = re.compile(r"DateTime$")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,14 +15,18 @@ import pytest
 
 from tests.backends import BACKENDS
 from tests.conftest import Finished, Run, Start, environ_of_run
+from tests.emr_backend.answers import LongEnd
+from tests.emr_backend.aws_proxy import AwsProxy
 
 from .conftest import Seen, wait_for_end
 
-# Its JVM comes up, or is up, when the blow falls.
+# Its JVM comes up, or is up, when the blow falls; on AWS its cluster is up.
 WAITING = """
 from tell import tell, wait_for_ever
 
-def test_waits(isolated_emr, scratch):
+def test_waits(isolated_emr, scratch, request):
+    if isolated_emr.backend == "emr":
+        request.getfixturevalue("emr_cluster")
     tell(isolated_emr)
     wait_for_ever()
 """
@@ -72,6 +78,31 @@ def test_killed_in_a_test(project, start_pytest: Start, told, pipe, signals, cod
     seen.wait_until_gone()
 
 
+#: What a cancelled job is sent, and how long it has until the next: docs/emr-ci.md.
+CANCEL = [(signal.SIGINT, 7.5), (signal.SIGTERM, 2.5), (signal.SIGKILL, 0)]
+
+
+def test_cancelled_as_ci_does_it(project, home, start_pytest: Start, told, pipe, amazon):
+    """Its cluster takes longer to end than pytest has, as those of AWS do."""
+    (project / "test_it.py").write_text(WORKING)
+    end = LongEnd()
+    with AwsProxy(amazon.variables["AWS_ENDPOINT_URL"], changes=[end]) as proxy:
+        process = start_pytest(*BACKENDS["emr"], **pipe, AWS_ENDPOINT_URL=proxy.url)
+        seen = told()
+        for number, seconds in CANCEL:
+            os.killpg(process.pid, number)
+            time.sleep(seconds)
+        assert Finished(process).code == -signal.SIGTERM
+        end.has_come.set()
+        # As the recipe's last step has it.
+        environ = environ_of_run(home) | amazon.variables
+        command = [sys.executable, "-m", "pytest_isolated_emr.cli"]
+        seen.wait_until_gone()
+        left = subprocess.run([*command, "ps", "--json"], env=environ, check=True, capture_output=True)
+        assert json.loads(left.stdout) == []
+        assert [each["Status"]["State"] for each in amazon.clusters_of(seen.run_id)] == ["TERMINATED"]
+
+
 def test_killed_while_collecting(project, start_pytest, told, pipe, on_backend):
     name = next(name for name, arguments in BACKENDS.items() if arguments == on_backend)
     port = "None" if name == "emr" else "urlsplit(os.environ['AWS_ENDPOINT_URL']).port"
@@ -95,18 +126,25 @@ def test_killed_while_collecting(project, start_pytest, told, pipe, on_backend):
     seen.wait_until_gone()
 
 
-def test_killed_in_teardown(project, start_pytest, told, pipe):
+#: Where what a test has of the session is by boto3 and the keeper alone: here, and on AWS.
+HERE_AND_ON_AWS = pytest.mark.parametrize("backend", ["local", "emr"])
+
+
+@HERE_AND_ON_AWS
+def test_killed_in_teardown(project, start_pytest, told, pipe, backend):
     (project / "test_it.py").write_text(
         "import pytest\n"
         "from tell import tell, wait_for_ever\n"
         "@pytest.fixture\n"
-        "def late(isolated_emr):\n"
+        "def late(isolated_emr, request):\n"
+        "    if isolated_emr.backend == 'emr':\n"
+        "        request.getfixturevalue('emr_cluster')\n"
         "    yield\n"
         "    tell(isolated_emr)\n"
         "    wait_for_ever()\n"
         "def test_it(late): pass\n"
     )
-    process = start_pytest("--isolated-emr", **pipe)
+    process = start_pytest(*BACKENDS[backend], **pipe)
     seen = told()
     process.kill()
     seen.wait_until_gone()
@@ -116,7 +154,10 @@ FORKING = """
 import multiprocessing, os, subprocess, sys
 from tell import tell, wait_for_ever
 
-def test_forks(isolated_emr):
+def test_forks(isolated_emr, request):
+    if isolated_emr.backend == "emr":
+        # Its client of Spark Connect has threads and connections, which a child has too.
+        assert request.getfixturevalue("spark").range(3).count() == 3
     if HOW == "fork":
         child = os.fork()
         if not child:
@@ -133,10 +174,13 @@ def test_forks(isolated_emr):
 """
 
 
-@pytest.mark.parametrize("how", ["fork", "multiprocessing", "subprocess"])
-def test_a_child_that_lives_on_does_not_hold_the_session(project, start_pytest, told, pipe, how):
+@pytest.mark.parametrize(
+    ("how", "backend"),
+    [("fork", "local"), ("fork", "emr"), ("multiprocessing", "local"), ("subprocess", "local")],
+)
+def test_a_child_that_lives_on_does_not_hold_the_session(project, start_pytest, told, pipe, how, backend):
     (project / "test_it.py").write_text(f"HOW = {how!r}\n{FORKING}")
-    process = start_pytest("--isolated-emr", **pipe)
+    process = start_pytest(*BACKENDS[backend], **pipe)
     seen = told()
     process.kill()
     try:
@@ -147,17 +191,36 @@ def test_a_child_that_lives_on_does_not_hold_the_session(project, start_pytest, 
         os.kill(seen.pids["child"], signal.SIGKILL)
 
 
-def test_a_killed_xdist_worker_leaves_nothing_and_the_run_goes_on(project, run_pytest, home, told, pipe):
-    (project / "test_it.py").write_text(
-        "import os, signal\n"
-        "def test_dies():\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "def test_lives(spark):\n"
-        "    assert spark.range(2).count() == 2\n"
-    )
-    finished = run_pytest("--isolated-emr", "-n", "1", **pipe)
+KILLED_WORKER = """
+import os, select, signal
+
+def test_dies(spark):
+    assert spark.range(2).count() == 2
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def test_lives(isolated_emr, spark, request):
+    assert spark.range(2).count() == 2
+    if isolated_emr.backend == "emr":
+        of_cluster = {"ClusterId": request.getfixturevalue("emr_cluster")}
+        emr = isolated_emr.client("emr")
+        # Bounded, since the dead worker's Spark is ended beside the tests.
+        for _ in range(600):
+            sessions = emr.list_sessions(**of_cluster)["Sessions"]
+            if len([each for each in sessions if each["State"] in ("IDLE", "BUSY")]) == 1: break
+            select.select([], [], [], 0.1)
+        assert sorted(each["State"] for each in sessions)[-1] == "TERMINATED", sessions
+        assert len(sessions) == 2
+"""
+
+
+@HERE_AND_ON_AWS
+def test_a_killed_xdist_worker_leaves_nothing_and_the_run_goes_on(
+    project, run_pytest, home, told, pipe, backend
+):
+    (project / "test_it.py").write_text(KILLED_WORKER)
+    finished = run_pytest(*BACKENDS[backend], "-n", "1", **pipe)
     assert finished.code == 1
-    assert "1 failed, 1 passed" in finished.output
+    assert "1 failed, 1 passed" in finished.output, finished.output
     assert list((home / "sessions").glob("*/jvms")) == []
 
 
