@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends import BACKENDS
+from tests.backends import BACKENDS, WITH_SPARK
 from tests.conftest import Finished
 
 SUITE = """
@@ -105,8 +105,8 @@ def test_a_run_inside_a_test_has_a_spark_of_its_own(spark, pytester, isolated_em
         f"    assert os.environ['SPARK_REMOTE'] != {remote!r}\\n"
         "    assert spark.range(4).count() == 4\\n"
     )
-    for run in (pytester.runpytest_inprocess, pytester.runpytest_subprocess):
-        run(*ARGUMENTS, "-p", "no:cacheprovider", "-p", "no:spark").assert_outcomes(passed=1)
+    for how in HOW:
+        getattr(pytester, f"runpytest_{how}")(*ARGUMENTS, "-p", "no:cacheprovider", "-p", "no:spark").assert_outcomes(passed=1)
     # The outer one goes on.
     assert os.environ["SPARK_REMOTE"] == remote
     assert [table.name for table in spark.catalog.listTables()] == ["outer"]
@@ -116,7 +116,10 @@ def test_a_run_inside_a_test_has_a_spark_of_its_own(spark, pytester, isolated_em
 
 
 @pytest.mark.spark
-def test_nested_runs_in_containers(project: Path, run_pytest):
-    arguments = BACKENDS["docker"]
-    (project / "test_it.py").write_text(f"ARGUMENTS = {list(arguments)!r}\n{NESTED_SPARK}")
+@pytest.mark.parametrize("backend", [name for name in WITH_SPARK if name != "local"])
+def test_nested_runs_over_spark_connect(project: Path, run_pytest, backend):
+    arguments = BACKENDS[backend]
+    # On AWS a process of its own has no more in common with this one than a run at the same moment.
+    how = ["inprocess"] if backend == "emr" else ["inprocess", "subprocess"]
+    (project / "test_it.py").write_text(f"ARGUMENTS, HOW = {list(arguments)!r}, {how!r}\n{NESTED_SPARK}")
     run_pytest(*arguments, "-p", "no:spark").assert_passed(1)

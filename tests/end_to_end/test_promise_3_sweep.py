@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 
 import pytest
+
+from tests.backends import BACKENDS
+from tests.emr_backend.runs import run_id_of
 
 from .conftest import wait_for_end
 
@@ -40,9 +44,9 @@ def orphaned(project, tmp_path, start_pytest, told, home):
     return seen
 
 
-def sweep(home, *arguments):
+def sweep(home, *arguments, **variables):
     command = [sys.executable, "-m", "pytest_isolated_emr.cli", "sweep", *arguments]
-    environ = os.environ | {"ISOLATED_EMR_HOME": str(home)}
+    environ = os.environ | {"ISOLATED_EMR_HOME": str(home)} | variables
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
 
 
@@ -91,18 +95,25 @@ def test_the_next_session_sweeps_and_leaves_a_live_one_alone(orphaned, project, 
     seen.wait_until_gone()
 
 
-def test_a_killed_keeper_fails_tests_with_its_log_and_no_hang(project, run_pytest):
+@pytest.mark.parametrize("backend", ["local", "emr"])
+def test_a_killed_keeper_fails_tests_with_its_log_and_no_hang(project, run_pytest, home, request, backend):
     (project / "test_it.py").write_text(
         "import os, signal, json\n"
-        "def test_kills(isolated_emr):\n"
+        "def test_kills(isolated_emr, spark):\n"
         "    keeper = json.loads((isolated_emr._session.directory / 'session.json').read_text())['keeper']['pid']\n"
         "    os.kill(keeper, signal.SIGKILL)\n"
         "def test_after(spark): spark.range(1).count()\n"
     )
-    finished = run_pytest("--isolated-emr")
+    finished = run_pytest(*BACKENDS[backend])
     assert finished.code == 1
     assert "IE202" in finished.output
-    assert "1 passed, 1 error" in finished.output, finished.output
+    assert re.search("1 passed.* 1 error", finished.output), finished.output
+    if backend == "emr":
+        amazon = request.getfixturevalue("amazon")
+        run_id = run_id_of(finished)
+        assert amazon.things_of(run_id) != []
+        assert sweep(home, "--delete", **amazon.variables).returncode == 0
+        assert amazon.things_of(run_id) == []
 
 
 def test_a_killed_endpoint_is_named_where_a_test_fails_for_it(project, run_pytest):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.backends import BACKENDS
+
 SUITE = """
 import os
 from pathlib import Path
@@ -32,20 +34,22 @@ def test_artifacts(spark):
     if spark.version >= "4":
         spark.addArtifacts("data.txt", file=True)
 
-def test_a_relative_path_is_the_projects(spark):
-    assert spark.read.text("data.txt").count() == 2
+def test_a_relative_path_is_the_projects(spark, isolated_emr):
+    # A cluster sees nothing of the project.
+    if isolated_emr.backend != "emr":
+        assert spark.read.text("data.txt").count() == 2
 """
 
 
 @pytest.mark.spark
-def test_the_project_stays_clean_and_failed_scratch_is_kept(project, tmp_path, home, run_pytest, on_machine):
+def test_the_project_stays_clean_and_failed_scratch_is_kept(project, tmp_path, home, run_pytest, on_backend):
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "file").write_text("mine")
     (project / "data.txt").write_text("a\nb\n")
     (project / "test_it.py").write_text(SUITE)
     before = sorted(project.rglob("*"))
-    finished = run_pytest(*on_machine, PRECIOUS=str(precious))
+    finished = run_pytest(*on_backend, PRECIOUS=str(precious))
     assert "1 failed, 5 passed" in finished.output, finished.output
     assert sorted(project.rglob("*")) == before
     assert (precious / "file").read_text() == "mine"
@@ -58,7 +62,8 @@ def test_the_project_stays_clean_and_failed_scratch_is_kept(project, tmp_path, h
     session = kept[0].parents[2]
     # What was kept, and what says whose it is.
     assert {path.name for path in session.iterdir()} == {"kept", "journal", "lock", "session.json"}
-    assert list(session.glob("kept/logs-main/spark-main.log"))
+    logs = "clusters/j-*/*" if on_backend == BACKENDS["emr"] else "logs-main/spark-main.log"
+    assert list(session.glob(f"kept/{logs}"))
 
 
 @pytest.mark.parametrize(("retention", "kept"), [("none", 0), ("all", 2)])
@@ -92,8 +97,12 @@ def test_leaves_something(scratch, s3, number):
 """
 
 
-@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["one process", "two workers"])
-def test_what_a_test_leaves_is_gone_before_the_next_one(project, run_pytest, arguments):
+@pytest.mark.parametrize(
+    ("backend", "arguments"),
+    [("local", ()), ("local", ("-n", "2")), ("emr", ())],
+    ids=["one process", "two workers", "on AWS"],
+)
+def test_what_a_test_leaves_is_gone_before_the_next_one(project, run_pytest, backend, arguments):
     (project / "test_it.py").write_text(SCRATCHES)
-    finished = run_pytest("--isolated-emr", *arguments)
+    finished = run_pytest(*BACKENDS[backend], *arguments)
     assert "40 passed" in finished.output, finished.output
