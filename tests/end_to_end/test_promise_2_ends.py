@@ -84,6 +84,12 @@ CANCEL = [(signal.SIGINT, 7.5), (signal.SIGTERM, 2.5), (signal.SIGKILL, 0)]
 
 def test_cancelled_as_ci_does_it(project, home, start_pytest: Start, told, pipe, amazon):
     """Its cluster takes longer to end than pytest has, as those of AWS do."""
+
+    def sessions_that_work() -> list[str]:
+        command = [sys.executable, "-m", "pytest_isolated_emr.cli", "ps", "--json"]
+        shown = subprocess.run(command, env=environ_of_run(home), check=True, capture_output=True)
+        return [each["run_id"] for each in json.loads(shown.stdout)]
+
     (project / "test_it.py").write_text(WORKING)
     end = LongEnd()
     with AwsProxy(amazon.variables["AWS_ENDPOINT_URL"], changes=[end]) as proxy:
@@ -93,14 +99,12 @@ def test_cancelled_as_ci_does_it(project, home, start_pytest: Start, told, pipe,
             os.killpg(process.pid, number)
             time.sleep(seconds)
         assert Finished(process).code == -signal.SIGTERM
+        # It is what the recipe's last step waits for.
+        assert sessions_that_work() == [seen.run_id]
         end.has_come.set()
-        # As the recipe's last step has it.
-        environ = environ_of_run(home) | amazon.variables
-        command = [sys.executable, "-m", "pytest_isolated_emr.cli"]
         seen.wait_until_gone()
-        left = subprocess.run([*command, "ps", "--json"], env=environ, check=True, capture_output=True)
-        assert json.loads(left.stdout) == []
-        assert [each["Status"]["State"] for each in amazon.clusters_of(seen.run_id)] == ["TERMINATED"]
+    assert sessions_that_work() == []
+    assert [each["Status"]["State"] for each in amazon.clusters_of(seen.run_id)] == ["TERMINATED"]
 
 
 def test_killed_while_collecting(project, start_pytest, told, pipe, on_backend):
@@ -126,7 +130,7 @@ def test_killed_while_collecting(project, start_pytest, told, pipe, on_backend):
     seen.wait_until_gone()
 
 
-#: Where what a test has of the session is by boto3 and the keeper alone: here, and on AWS.
+#: Where all of a session is on this machine, and where most of it is not.
 HERE_AND_ON_AWS = pytest.mark.parametrize("backend", ["local", "emr"])
 
 
