@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,14 +36,54 @@ def test_output_comes_from_s3(run_step):
     assert run_step("bash", "-c", "echo to be read").stdout == "to be read\\n"
 """
 
+HOOK = """
+def pytest_isolated_emr_run_job_flow(request):
+    request["EbsRootVolumeSize"] = 50
+"""
+
+#: Collected after those that need a cluster. Bounded, as what it waits for may never come.
+COLLECTED_LATER = """
+import os, select
+from pathlib import Path
+import boto3
+
+run_id = Path(os.environ["ISOLATED_EMR_SESSION"].partition(":")[2]).name
+pages = boto3.client("emr").get_paginator("list_clusters")
+for _ in range(600):
+    if any(run_id in cluster["Name"] for page in pages.paginate() for cluster in page["Clusters"]): break
+    select.select([], [], [], 0.1)
+else:
+    raise AssertionError("no cluster is asked for while tests are collected")
+
+def test_nothing(): pass
+"""
+
+
+def as_any_runs(request: dict[str, Any], run_id: str) -> dict[str, Any]:
+    """Return a RunJobFlow request without what differs from run to run."""
+    same: dict[str, Any] = json.loads(json.dumps(request).replace(run_id, "RUN-ID"))
+    same["Tags"] = {
+        tag["Key"]: tag["Value"] for tag in same["Tags"] if tag["Key"] not in (tags.EXPIRY, tags.OWNER)
+    }
+    return same
+
 
 def test_steps_run_on_a_cluster_of_the_runs_own(project: Path, run_pytest: Run, amazon, bystander):
+    """And it is the one of the dry run, asked for as soon as a test that needs it is collected."""
+    (project / "conftest.py").write_text(HOOK)
     (project / "test_it.py").write_text(STEPS)
-    finished = run_pytest(
-        *ON_AMAZON, "-s", "--isolated-emr-release=emr-7.10.0", "--isolated-emr-idle-timeout=7"
-    )
-    finished.assert_passed(2)
+    (project / "test_later.py").write_text(COLLECTED_LATER)
+    arguments = (*ON_AMAZON, "--isolated-emr-release=emr-7.10.0", "--isolated-emr-idle-timeout=7")
+    with AwsProxy(amazon.variables["AWS_ENDPOINT_URL"]) as proxy:
+        finished = run_pytest(*arguments, "-s", AWS_ENDPOINT_URL=proxy.url)
+    finished.assert_passed(3)
     run_id = run_id_of(finished)
+    [sent] = proxy.calls("RunJobFlow")
+    assert sent.call.parameters["EbsRootVolumeSize"] == 50
+    dry = json.loads(run_pytest(*arguments, "--isolated-emr-dry-run").output)
+    dry_run_id = tags.run_id_of(dry["Name"])
+    assert dry_run_id is not None
+    assert as_any_runs(dict(sent.call.parameters), run_id) == as_any_runs(dry, dry_run_id)
     cluster = json.loads(re.search("CLUSTER (.*)", finished.output)[1])  # type: ignore[index]
     assert cluster["Name"] == tags.name_of(run_id)
     assert tags.values_of(cluster["Tags"])[tags.RUN_ID] == run_id
@@ -73,6 +114,12 @@ def test_functions_of_the_suite_reach_the_workers(spark):
     rows = spark.range(3).select(udf(double, "long")("id").alias("twice")).collect()
     assert [row.twice for row in rows] == [0, 2, 4]
 
+def test_files_that_are_asked_for_reach_the_workers(spark):
+    def seven(_row):
+        import far_away
+        return far_away.SEVEN
+    assert spark.range(1).select(udf(seven, "long")("id")).first()[0] == 7
+
 @pytest.mark.parametrize("time", [1, 2])
 def test_each_test_has_a_fresh_session(spark, time):
     assert spark.catalog.listTables() == []
@@ -90,16 +137,20 @@ def test_scratch(spark, scratch, s3):
 if HAS_SPARK:
 
     @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
-    def test_spark_on_the_cluster(project: Path, run_pytest: Run, amazon, bystander, workers):
-        (project / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\npythonpath = src\n")
+    def test_spark_on_the_cluster(project: Path, tmp_path, run_pytest: Run, amazon, bystander, workers):
+        (tmp_path / "far_away.py").write_text("SEVEN = 7\n")
+        with (project / "pytest.ini").open("a") as ini:
+            ini.write(f"pythonpath = src\nisolated_emr_pyfiles = {tmp_path / 'far_away.py'}\n")
         (project / "src" / "jobs").mkdir(parents=True)
         (project / "src" / "jobs" / "double.py").write_text("def double(x):\n    return 2 * x\n")
         (project / "test_it.py").write_text(SPARK)
-        finished = run_pytest(*ON_AMAZON, *workers)
-        finished.assert_passed(5)
+        finished = run_pytest(*ON_AMAZON, "--isolated-emr-idle-timeout=7", *workers)
+        finished.assert_passed(6)
         run_id = run_id_of(finished)
         # Both workers' tests were on one cluster.
-        assert len(amazon.clusters_of(run_id)) == 1
+        [cluster] = amazon.clusters_of(run_id)
+        sessions = amazon.client("emr").list_sessions(ClusterId=cluster["Id"])["Sessions"]
+        assert {each["SessionIdleTimeoutInMinutes"] for each in sessions} == {7}
         assert amazon.things_of(run_id) == []
         bystander()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -52,6 +53,8 @@ if HAS_SPARK:
             line = process.stdout.readline()
             assert line, seen
             seen += line
+        # How long it has been waited for, and where to look.
+        assert re.search(r"cluster (j-\w+) is BOOT.*, \d+:\d\d min, https://\S+#/clusterDetails/\1$", line)
         found = RUN_ID.search(seen)
         assert found is not None
         process.send_signal(signal.SIGINT)
