@@ -140,7 +140,7 @@ class IsolatedRun:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """See that all is there before the first test; give Spark up where there is nothing to run."""
         with self._no_environment_is_the_end():
-            if not session.items:
+            if not session.items or _ends_for_errors(session):
                 self._spark.runtime.give_up()
             elif not self._config.option.collectonly:
                 self._spark.has_collected(session.items)
@@ -317,6 +317,11 @@ class IsolatedRun:
             interception.deactivate()
             self._guard.restore()
             type(self)._active -= 1
+
+
+def _ends_for_errors(session: pytest.Session) -> bool:
+    """Tell whether pytest ends now, as a module could not be collected: nobody should wait for a cluster to hear of that."""
+    return session.testsfailed > 0 and not session.config.option.continue_on_collection_errors
 
 
 def _own_session(config: pytest.Config, chosen: Settings, spark_version: str, key_of_spare: str) -> Session:

@@ -49,7 +49,7 @@ import boto3
 
 run_id = Path(os.environ["ISOLATED_EMR_SESSION"].partition(":")[2]).name
 pages = boto3.client("emr").get_paginator("list_clusters")
-for _ in range(600):
+for _ in range(200):
     if any(run_id in cluster["Name"] for page in pages.paginate() for cluster in page["Clusters"]): break
     select.select([], [], [], 0.1)
 else:

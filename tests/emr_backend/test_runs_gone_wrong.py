@@ -207,6 +207,19 @@ def test_a_cluster_that_fails_to_start_ends_the_run_with_awss_words(project, run
     assert amazon.things_of(run_id) == []
 
 
+def test_a_module_that_cannot_be_imported_is_told_without_a_wait_for_the_cluster(project, run_pytest, amazon):
+    # With a wait it would be the end of the run.
+    amazon.client("s3").put_object(Bucket=BUCKET, Key="fails.sh", Body=b"#!/bin/bash\nexit 7\n")
+    (project / "test_it.py").write_text("def test_it(emr_cluster): pass\n")
+    (project / "test_later.py").write_text("import no_such_module\n")
+    with (project / "pytest.ini").open("a") as ini:
+        ini.write(f"isolated_emr_bootstrap_actions = s3://{BUCKET}/fails.sh\n")
+    finished = run_pytest(*ON_AMAZON)
+    assert finished.code == 2, finished.output
+    assert "No module named 'no_such_module'" in finished.output
+    assert amazon.things_of(run_id_of(finished)) == []
+
+
 def test_a_cluster_that_somebody_ends_is_said_to_be(project, run_pytest, amazon):
     (project / "test_it.py").write_text(
         "import boto3\n"
