@@ -127,9 +127,14 @@ def test_the_next_test_has_another_one(spark):
 
 @pytest.mark.parametrize("backend", [name for name in WITH_SPARK if name != "local"])
 def test_what_a_test_leaves_the_next_does_not_see(project, run_pytest, backend):
-    (project / "test_it.py").write_text(LEFTOVERS + DEATH)
+    # In a container there is a test of its own for Spark that ends: tests/docker/test_bad_luck.py.
+    suite, counts = (
+        (LEFTOVERS + DEATH, "1 failed, 14 passed") if backend == "emr" else (LEFTOVERS, "13 passed")
+    )
+    (project / "test_it.py").write_text(suite)
     # pytest-spark's own spark_session is another one.
     finished = run_pytest(*BACKENDS[backend], "-p", "no:spark")
-    assert "1 failed, 14 passed" in finished.output, finished.output
-    assert "FAILED test_it.py::test_spark_ends" in finished.output
-    assert "IE205: Spark ended in this test" in finished.output
+    assert counts in finished.output, finished.output
+    if backend == "emr":
+        assert "FAILED test_it.py::test_spark_ends" in finished.output
+        assert "IE205: Spark ended in this test" in finished.output
