@@ -112,29 +112,9 @@ def test_every_scheme_is_the_private_s3(spark, s3, scratch, scheme):
     assert spark.read.csv(uri).count() == 4
 '''
 
-# It has to be the last: what ends is all of the Spark.
-DEATH = """
-
-def test_spark_ends(spark):
-    os.environ["THAT_ENDED"] = os.environ["SPARK_REMOTE"]
-    spark.sql("SELECT java_method('java.lang.System', 'exit', 3)").collect()
-
-def test_the_next_test_has_another_one(spark):
-    assert os.environ["THAT_ENDED"] != os.environ["SPARK_REMOTE"]
-    assert spark.range(2).count() == 2
-"""
-
 
 @pytest.mark.parametrize("backend", [name for name in WITH_SPARK if name != "local"])
 def test_what_a_test_leaves_the_next_does_not_see(project, run_pytest, backend):
-    # In a container there is a test of its own for Spark that ends: tests/docker/test_bad_luck.py.
-    suite, counts = (
-        (LEFTOVERS + DEATH, "1 failed, 14 passed") if backend == "emr" else (LEFTOVERS, "13 passed")
-    )
-    (project / "test_it.py").write_text(suite)
+    (project / "test_it.py").write_text(LEFTOVERS)
     # pytest-spark's own spark_session is another one.
-    finished = run_pytest(*BACKENDS[backend], "-p", "no:spark")
-    assert counts in finished.output, finished.output
-    if backend == "emr":
-        assert "FAILED test_it.py::test_spark_ends" in finished.output
-        assert "IE205: Spark ended in this test" in finished.output
+    run_pytest(*BACKENDS[backend], "-p", "no:spark").assert_passed(13)
