@@ -19,7 +19,7 @@ from pytest_isolated_emr.aws import interception
 from pytest_isolated_emr.backend_options import backend_options
 from pytest_isolated_emr.claims import claim_of_run
 from pytest_isolated_emr.environment import Environment
-from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError
+from pytest_isolated_emr.errors import EXIT_NO_ENVIRONMENT, IsolatedEmrError, LeaseLapsed
 from pytest_isolated_emr.kept_logs import KeptLogs
 from pytest_isolated_emr.lifecycle.system_errors import in_words_here
 from pytest_isolated_emr.run_context import RunContext
@@ -252,11 +252,14 @@ class IsolatedRun:
         """Have this test be the last one where the run has no right to its place on AWS any more, whatever tests would do there."""
         try:
             self._session.client.request("ready")
-        except IsolatedEmrError as error:
+        except LeaseLapsed as error:
             self._missing = str(error)
             if not hasattr(self._config, "workeroutput"):
                 # In order, so that the summary says what is left. Each test of an xdist worker is an error that says why.
                 session.shouldstop = self._missing.splitlines()[0]
+        except IsolatedEmrError:
+            # Something else is gone; a test that needs it is told so by its fixture.
+            return
 
     def _take_down(self) -> None:
         if self._is_down:
