@@ -323,8 +323,12 @@ class IsolatedRun:
 
 
 def _ends_for_errors(session: pytest.Session) -> bool:
-    """Tell whether pytest ends now, as a module could not be collected: nobody should wait for a cluster to hear of that."""
-    return session.testsfailed > 0 and not session.config.option.continue_on_collection_errors
+    """Tell whether pytest ends now, as a module could not be collected: nobody should wait for a cluster to hear of that.
+
+    A worker of pytest-xdist runs the tests of the other modules.
+    """
+    goes_on = session.config.option.continue_on_collection_errors or hasattr(session.config, "workerinput")
+    return session.testsfailed > 0 and not goes_on
 
 
 def _own_session(config: pytest.Config, chosen: Settings, spark_version: str, key_of_spare: str) -> Session:
