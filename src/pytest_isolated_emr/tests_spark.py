@@ -50,7 +50,7 @@ class TestsSpark:
         }
         self._session_conf = {key: value for key, value in wanted.items() if key not in for_context}
         status = runtime.status() if runtime.is_started else None
-        if (status is not None and runtime.is_used and not status["alive"]) or (
+        if (status is not None and runtime.is_connected and not status["alive"]) or (
             for_context != self._context_conf and (for_context or self._context_conf)
         ):
             self._replace(item)
@@ -101,7 +101,7 @@ class TestsSpark:
         # A Spark on a cluster has its log there.
         log = Path(status["log"]) if status["log"] else None
         output = _tail(log, self._log_start) if log is not None else ""
-        if not status["alive"] and self._runtime.is_used:
+        if not status["alive"] and self._runtime.is_connected:
             error = errors.SparkDied(
                 f"Spark ended in this test: {status['exit']}.",
                 checked="its process; its last output is below"

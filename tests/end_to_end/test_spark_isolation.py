@@ -201,6 +201,28 @@ def test_a_jvm_that_dies_fails_its_test_and_the_next_gets_a_new_one(project, run
         assert words in finished.output
 
 
+EARLY_DEATH = """
+from pyspark import SparkContext
+
+def test_kills_the_jvm():
+    SparkContext._ensure_initialized()
+    SparkContext._jvm.System.exit(3)
+
+def test_fails_for_itself():
+    assert not "mine"
+
+def test_gets_a_new_one(spark):
+    assert spark.range(2).count() == 2
+"""
+
+
+def test_a_jvm_that_dies_before_the_first_session_is_said_to_have(project, run_pytest):
+    (project / "test_it.py").write_text(EARLY_DEATH)
+    finished = run_pytest("--isolated-emr", "-p", "no:spark")
+    assert "2 failed, 1 passed" in finished.output, finished.output
+    assert finished.output.count("IE205: Spark ended in this test: exit code 3") == 1, finished.output
+
+
 OUTWARD = """
 from pyspark.sql import SparkSession
 

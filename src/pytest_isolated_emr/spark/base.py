@@ -37,6 +37,10 @@ class Runtime(Protocol):
     def is_used(self) -> bool:
         """Whether there is a session, or was until its Spark died."""
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether this process has a connection to its Spark, or had one until that died; a session comes after it."""
+
     def start(self, options: Mapping[str, str] | None = None) -> None:
         """Have the keeper start a Spark, and go on meanwhile.
 

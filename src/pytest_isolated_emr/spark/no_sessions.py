@@ -56,6 +56,11 @@ class NoSessionsRuntime:
         """Never."""
         return False
 
+    @property
+    def is_connected(self) -> bool:
+        """Never."""
+        return False
+
     def start(self, options: Mapping[str, str] | None = None) -> None:
         """Do nothing: a test may ask for no Spark.
 

@@ -108,6 +108,11 @@ class SparkRuntime:
         """Whether a context runs, or ran until its JVM died."""
         return _context_module().SparkContext._active_spark_context is not None
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether PySpark has a gateway to the JVM, or had one until that died."""
+        return _context_module().SparkContext._gateway is not None
+
     def start(self, options: Mapping[str, str] | None = None) -> None:
         """Have the keeper start a JVM, and go on meanwhile.
 
@@ -144,11 +149,11 @@ class SparkRuntime:
     def end_context(self) -> None:
         """End the running context. The next one gets a new JVM, unless the JVM is fit for all: it lives and has no
         options of a single suite or test."""
-        if not self.is_used:
+        if not self.is_connected:
             return
         if self._options or not self.status()["alive"]:
             self.forget_jvm()
-        else:
+        elif self.is_used:
             session_class = importlib.import_module("pyspark.sql.session").SparkSession
             context = _context_module().SparkContext._active_spark_context
             session = session_class._instantiatedSession

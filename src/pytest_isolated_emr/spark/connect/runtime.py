@@ -147,6 +147,11 @@ class ConnectRuntime:
         """Whether this process is connected, or was until the server died."""
         return self._is_connected
 
+    @property
+    def is_connected(self) -> bool:
+        """The same: the connection is the session."""
+        return self.is_used
+
     def start(self, options: Mapping[str, str] | None = None) -> None:
         """Have the keeper start a server, and go on meanwhile.
 
