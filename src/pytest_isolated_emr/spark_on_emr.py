@@ -18,6 +18,7 @@ from pytest_isolated_emr.visible_files import suite_path
 #: Fixtures of ours, and of pytest-spark by the same names, for which there has to be a cluster.
 _FIXTURES = frozenset({"spark", "spark_session", "spark_context", "emr_cluster", "run_step"})
 _CATALOG = "spark.sql.catalogImplementation"
+_WAREHOUSE = "spark.sql.warehouse.dir"
 #: Between two looks at what xdist workers wait for.
 _TELL_SECONDS = 5.0
 
@@ -86,7 +87,9 @@ class SparkOnEmr:
 
     def conf(self) -> dict[str, str]:
         """Return the settings that a session starts with, as conftests' hook changed them; all others are the cluster's."""
-        conf: dict[str, str] = {} if self._has_catalog else {_CATALOG: "in-memory"}
+        conf: dict[str, str] = (
+            {} if self._has_catalog else {_CATALOG: "in-memory", _WAREHOUSE: self._warehouse}
+        )
         config = self._context.config
         config.hook.pytest_isolated_emr_spark_conf(config=config, conf=conf)
         return {key: properties.text_of(value) for key, value in conf.items()}
@@ -127,6 +130,13 @@ class SparkOnEmr:
             or _CATALOG in (configuration.get("Properties") or {})
             for configuration in self._settings.configurations
         )
+
+    @property
+    def _warehouse(self) -> str:
+        """Where this process's tables are. The cluster's own warehouse is one for all workers, whose catalogs do not know of
+        each other's tables."""
+        session = self._context.session
+        return f"s3://{session.bucket}/{session.prefix}/{session.worker}/warehouse"
 
     @property
     def _selects(self) -> bool:
