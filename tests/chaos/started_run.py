@@ -56,8 +56,6 @@ class StartedRun:
                 "LD_PRELOAD": _FAKETIME,
                 "FAKETIME_TIMESTAMP_FILE": str(place.clock),
                 "FAKETIME_NO_CACHE": "1",
-                # Its locks around each look at a file make the removal of many take ten times as long.
-                "NO_FAKE_STAT": "1",
                 # The kernel's monotonic clock has no steps.
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
                 "PYTHONPATH": os.pathsep.join(filter(None, [_STEPPED_CLOCK, environ.get("PYTHONPATH")])),
