@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.chaos.auditor import Auditor
 from tests.chaos.place import Place
-from tests.chaos.plan import DOCKER, OF_ROOT, PLAIN, SLOW_DISK, Round
+from tests.chaos.plan import DOCKER, OF_ROOT, PLAIN, Round
 from tests.chaos.started_run import StartedRun
 from tests.chaos.strikes import Strike, strike
 from tests.chaos.surroundings import clock_of, disk_of, go_wrong
@@ -280,9 +280,7 @@ class _Driver:
         result.violations += auditor.changed()
 
     def _left(self, auditor: Auditor) -> list[str]:
-        # The journal of a spare that is told to end has some twenty lines to sync.
-        is_slow = self._round.surroundings == SLOW_DISK
-        end = time.monotonic() + self._clean_seconds * (3 if is_slow else 1)
+        end = time.monotonic() + self._clean_seconds
         while (left := auditor.left()) and time.monotonic() < end:
             time.sleep(0.05)
         return left

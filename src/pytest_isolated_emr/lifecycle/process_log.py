@@ -22,4 +22,8 @@ def log_what_can_be_written() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         file = _LossyFile(stream.fileno(), "w", closefd=False)
-        setattr(sys, name, io.TextIOWrapper(file, stream.encoding, "backslashreplace", write_through=True))
+        # A line at once, so that those of two threads stay whole.
+        lines = io.TextIOWrapper(
+            io.BufferedWriter(file), stream.encoding, "backslashreplace", line_buffering=True
+        )
+        setattr(sys, name, lines)
