@@ -7,6 +7,7 @@ looked up past it, at the endpoint itself.
 from __future__ import annotations
 
 import http.client
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -80,7 +81,8 @@ class AwsProxy:
 
             def handle_error(self, request: Any, client_address: Any) -> None:
                 # A client that was killed in the middle is one of the things that are tried.
-                pass
+                if not isinstance(sys.exc_info()[1], ConnectionError):
+                    super().handle_error(request, client_address)
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"

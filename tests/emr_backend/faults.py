@@ -51,6 +51,11 @@ class Fault(str, Enum):
         return self not in (Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER) and not self.kills
 
     @property
+    def is_of_emr_alone(self) -> bool:
+        """Whether the other services have no such error."""
+        return self in (Fault.OVER_QUOTA, Fault.NO_RELEASE)
+
+    @property
     def kills(self) -> bool:
         """Whether it ends who called."""
         return self in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER)
@@ -197,7 +202,6 @@ _ERRORS: dict[Fault, dict[str, tuple[str, str, str]]] = {
         ),
         "query": (_FORBIDDEN, "AccessDenied", f"{_WHO} on resource: * {_NO_POLICY}"),
     },
-    # These are EMR's alone.
     Fault.NO_RELEASE: {"emr": (_BAD, "ValidationException", "The supplied release label is invalid.")},
     Fault.OVER_QUOTA: {
         "emr": (

@@ -265,3 +265,36 @@ def test_very_many_files_hold_neither_the_next_test_nor_pytest(project, home, tm
     seen = told()
     assert seen.directory.exists()
     seen.wait_until_gone()
+
+
+def test_the_keeper_takes_away_without_turning_in_circles(project, home, tmp_path, told):
+    """A loop that wakes up all the time takes a core from the other runs, for minutes where a cluster has to end."""
+    (project / "test_it.py").write_text(
+        "from tell import tell, wait_for_ever\n"
+        "def test_leaves(isolated_emr, scratch):\n"
+        "    for number in range(100):\n"
+        "        (scratch.path / str(number)).touch()\n"
+        "    tell(isolated_emr)\n"
+        "    wait_for_ever()\n"
+    )
+    calls = tmp_path / "calls"
+    traced = [*SLOW_REMOVAL, "-o", str(calls), "-e", "trace=unlinkat,epoll_wait"]
+    environ = environ_of_run(home) | {"TELL_PIPE": str(tmp_path / "tell")}
+    with (tmp_path / "output").open("w") as output:
+        run = subprocess.Popen(
+            [*traced, sys.executable, "-m", "pytest", "--isolated-emr"],
+            cwd=project,
+            env=environ,
+            stdout=output,
+            stderr=output,
+        )
+        seen = told()
+        run.kill()
+        run.wait()
+    seen.wait_until_gone()
+    of_keeper = [
+        line for line in calls.read_text().splitlines() if line.startswith(f"{seen.pids['keeper']} ")
+    ]
+    waits = [line for line in of_keeper if "epoll_wait" in line]
+    # Some tens: for its children, its clients and its threads.
+    assert 0 < len(waits) < 500

@@ -203,14 +203,20 @@ class Keeper:
         if peer is None or not hasattr(os, "pidfd_open"):
             return
         try:
-            self._owner = os.pidfd_open(peer[0])
+            owner = os.pidfd_open(peer[0])
         except ProcessLookupError:
             self._over.set()
             return
         except OSError:
             # A kernel without it, or one that forbids it: the lifeline itself has to do.
             return
-        asyncio.get_running_loop().add_reader(self._owner, self._over.set)
+        asyncio.get_running_loop().add_reader(owner, self._end_with_owner, owner)
+
+    def _end_with_owner(self, owner: int) -> None:
+        # It stays readable: the loop would turn without a pause until all is taken away.
+        asyncio.get_running_loop().remove_reader(owner)
+        os.close(owner)
+        self._over.set()
 
     async def _serve_owner(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
