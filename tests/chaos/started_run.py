@@ -58,6 +58,9 @@ class StartedRun:
                 "FAKETIME_NO_CACHE": "1",
                 # The kernel's monotonic clock has no steps.
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+                # It is for older libraries of C. Here a thread that waits for Python's lock with a time limit would wait for
+                # none at all, and two threads of a process keep each other from their work.
+                "FAKETIME_FORCE_MONOTONIC_FIX": "0",
                 "PYTHONPATH": os.pathsep.join(filter(None, [_STEPPED_CLOCK, environ.get("PYTHONPATH")])),
             }
         with place.output(self.number).open("wb") as output:
