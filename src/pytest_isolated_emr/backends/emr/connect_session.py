@@ -5,10 +5,10 @@ https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-spark-connect-session
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -71,8 +71,11 @@ class ConnectSession:
             self._await_ready(stop)
         except errors.IsolatedEmrError:
             # Nobody will use it, and it has a part of the cluster's memory.
-            with contextlib.suppress(errors.IsolatedEmrError):
+            try:
                 self.end()
+            except errors.IsolatedEmrError:
+                # For the log: the user is told why it did not start, and it ends with its cluster.
+                traceback.print_exc()
             raise
 
     def _await_ready(self, stop: Stop) -> None:
