@@ -47,9 +47,11 @@ def make(settings: Settings, wiring: SparkWiring, progress: Callable[[str], None
         try:
             session.environment_guard(is_remote=True).apply()
             path = _train(settings, wiring, session, progress)
-            problems, _notes = session.close(progress)
+            problems, notes = session.close(progress)
         finally:
             session.client.close()
+    for note in notes:
+        progress(note)
     for problem in problems:
         progress(f"could not be removed: {problem} (isolated-emr sweep --delete)")
     return path

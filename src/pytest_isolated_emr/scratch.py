@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,9 +94,9 @@ def remove_directory(scratch: Scratch) -> None:
 
     :param scratch: what to remove.
     """
-    if scratch.path.is_symlink():
-        # A test put it there.
-        scratch.path.unlink()
+    if not _open_up(scratch.path):
+        # A test removed it, or put something else there.
+        scratch.path.unlink(missing_ok=True)
         return
     directory = os.open(scratch.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
@@ -104,6 +105,17 @@ def remove_directory(scratch: Scratch) -> None:
         os.close(directory)
     if not problems:
         scratch.path.rmdir()
+
+
+def _open_up(path: Path) -> bool:
+    """Give this user back the rights to a directory, which moving or emptying it needs; tell whether there is one."""
+    try:
+        is_directory = stat.S_ISDIR(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+    if is_directory:
+        path.chmod(0o700)
+    return is_directory
 
 
 def keep(scratch: Scratch, s3: Any, destination: Path) -> bool:
@@ -116,7 +128,8 @@ def keep(scratch: Scratch, s3: Any, destination: Path) -> bool:
     :returns: whether all of it is there; no object is begun after :data:`KEEP_SECONDS`.
     """
     destination.mkdir(parents=True, mode=0o700)
-    scratch.path.rename(destination / "local")
+    if _open_up(scratch.path) or os.path.lexists(scratch.path):
+        scratch.path.rename(destination / "local")
     deadline = time.monotonic() + KEEP_SECONDS
     for page in s3.get_paginator("list_objects_v2").paginate(
         Bucket=scratch.bucket, Prefix=f"{scratch.prefix}/"

@@ -67,6 +67,12 @@ class Scratches:
         return Scratch(f"s3://{'/'.join(parts)}", path)
 
     def _end(self, place: Scratch, item: pytest.Item | None, whose: str) -> None:
+        try:
+            self._end_directory(place, item, whose)
+        finally:
+            self._end_objects(place)
+
+    def _end_directory(self, place: Scratch, item: pytest.Item | None, whose: str) -> None:
         if self._is_kept(item):
             self._session.client.request("keep")
             destination = self._session.directory / "kept" / self._session.worker / place.path.name
@@ -76,6 +82,8 @@ class Scratches:
             )
         else:
             scratch.remove_directory(place)
+
+    def _end_objects(self, place: Scratch) -> None:
         if self._session.endpoint_url is None:
             scratch.remove_objects(place, self._client)
         else:

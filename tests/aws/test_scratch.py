@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,36 @@ def test_objects_that_are_too_many_do_not_keep_pytest(
     kept = tmp_path / "kept" / "test-1"
     assert not scratch.keep(place, endpoint.client("s3"), kept)
     assert [path.name for path in kept.iterdir()] == ["local"]
+
+
+def mode_of(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize("mode", [0o500, 0o300, 0o000])
+def test_a_directory_that_a_test_has_closed(
+    endpoint: Endpoint, place: Scratch, tmp_path: Path, mode: int
+) -> None:
+    """To move a directory, its user needs the right to write in it; the user root, as whom CI runs, needs none."""
+    place.path.chmod(mode)
+    kept = tmp_path / "kept" / "test-1"
+    assert scratch.keep(place, endpoint.client("s3"), kept)
+    assert mode_of(kept / "local") == 0o700
+    (kept / "local").chmod(mode)
+    scratch.remove_directory(Scratch(place.uri, kept / "local"))
+    assert not (kept / "local").exists()
+
+
+def test_a_directory_that_a_test_has_removed(endpoint: Endpoint, place: Scratch, tmp_path: Path) -> None:
+    shutil.rmtree(place.path)
+    scratch.remove_directory(place)
+    kept = tmp_path / "kept" / "test-1"
+    assert scratch.keep(place, endpoint.client("s3"), kept)
+    assert [path.name for path in kept.iterdir()] == ["s3"]
+
+
+def test_a_file_in_place_of_the_directory(place: Scratch) -> None:
+    shutil.rmtree(place.path)
+    place.path.write_text("x")
+    scratch.remove_directory(place)
+    assert not place.path.exists()

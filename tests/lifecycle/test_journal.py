@@ -121,6 +121,19 @@ def test_a_full_disk_spoils_one_line_only(path: Path, monkeypatch: pytest.Monkey
     assert contents.damaged == 1
 
 
+def test_on_a_full_disk_what_is_gone_stays_gone(path: Path) -> None:
+    """What fills the disk has to go, too; but nothing is made without a line."""
+    with Journal.open(path) as journal:
+        entry = journal.intend("process", "one")
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, journal._descriptor)
+        os.close(full)
+        journal.removed(entry)
+        with pytest.raises(OSError, match="No space"):
+            journal.intend("process", "another")
+    assert [resource.state for resource in read_journal(path).resources] == ["intended"]
+
+
 def test_a_line_that_was_changed_is_not_believed(path: Path) -> None:
     with Journal.open(path) as journal:
         journal.intend("process", "first")

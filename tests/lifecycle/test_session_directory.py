@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
@@ -12,6 +13,7 @@ import pytest
 from filelock import SoftFileLock
 
 from pytest_isolated_emr.errors import StateRootUnusable
+from pytest_isolated_emr.keeper.teardown import take_down
 from pytest_isolated_emr.lifecycle import session_directory
 from pytest_isolated_emr.lifecycle.host import this_host
 from pytest_isolated_emr.lifecycle.journal import read_journal
@@ -319,4 +321,17 @@ def test_a_directory_that_a_sweep_removed_at_its_last_moment_is_no_problem(
 
     monkeypatch.setattr(Path, "rmdir", removed_twice)
     assert session.remove(keep=False) == []
+    assert not session.path.exists()
+
+
+def test_a_full_disk_is_no_reason_to_leave_what_fills_it(root: StateRoot, run_id: str) -> None:
+    session = SessionDirectory.create(root, run_id)
+    (session.path / "scratch").mkdir()
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, session.journal._descriptor)
+    os.close(full)
+    problems = asyncio.run(
+        take_down(session, keep=False, adopted=[], backend=None, aws=None, has_ended_all=asyncio.Event())
+    )
+    assert problems == []
     assert not session.path.exists()

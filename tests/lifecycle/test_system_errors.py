@@ -34,6 +34,19 @@ def test_what_is_about_something_else(tmp_path: Path, error: Exception) -> None:
     assert in_words(error, tmp_path) is None
 
 
+def test_rights_that_are_missing_elsewhere_are_not_about_the_state_directory(tmp_path: Path) -> None:
+    """A conftest's hook reads a file that it may not: its traceback tells more."""
+    error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "conf.json"))
+    assert in_words(error, tmp_path / "root") is None
+
+
+def test_the_disk_that_is_full_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    told = in_words(OSError(errno.ENOSPC, "No space left on device", str(file)), tmp_path / "root")
+    assert told is not None
+    assert f"for {file}." in str(told)
+
+
 def test_an_error_of_ours_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ISOLATED_EMR_HOME", "relative")
     error = errors.KeeperDied("gone", checked="it", cure="none")

@@ -62,9 +62,11 @@ def exec_(backend: str, region: str | None, command: tuple[str, ...]) -> None:
         session.client.request("offer_spark", spark=spark.to_message(), files=VisibleFiles().to_message())
         session.client.request("ready")
         code = _run(session, command)
-        problems, _notes = session.close(_say)
+        problems, notes = session.close(_say)
     finally:
         session.client.close()
+    for note in notes:
+        _say(note)
     for problem in problems:
         _say(f"could not be removed: {problem} (isolated-emr sweep --delete)")
     sys.exit(code)

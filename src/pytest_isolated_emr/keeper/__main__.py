@@ -9,7 +9,9 @@ import asyncio
 import os
 import socket
 import sys
+import traceback
 
+from pytest_isolated_emr import errors
 from pytest_isolated_emr.keeper.keeper import Keeper
 from pytest_isolated_emr.keeper.orphans import reap_orphans
 from pytest_isolated_emr.keeper.spare_keeper import SpareKeeper
@@ -42,7 +44,11 @@ async def _serve(what: str) -> None:
         await keeper.run(lifeline)
     following = keeper.next_spare()
     if following is not None:
-        start_ahead(*following)
+        try:
+            start_ahead(*following)
+        except (errors.IsolatedEmrError, OSError):
+            # The next run starts without it.
+            traceback.print_exc()
     # A sweep of others may wait for AWS, in a thread, and pytest for this process. It can be cut off at any moment, and
     # its record stays for the next one.
     os._exit(0)

@@ -48,7 +48,10 @@ OWNER = "main"
 
 # So long the client waits for the removal of files, where nothing else is left.
 _REMOVE_SECONDS = 1.0
-_STILL_REMOVED = "the session's files are many, and are being removed after the end of this run"
+_STILL_REMOVED = (
+    "the session's files are many, and are being removed after the end of this run "
+    "(`isolated-emr sweep` says what could not be)"
+)
 
 
 class Keeper:

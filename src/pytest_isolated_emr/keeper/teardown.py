@@ -56,7 +56,11 @@ async def take_down(
         return _describe(await asyncio.to_thread(end_tree, strays, 0.0))
 
     async def remove() -> list[str]:
-        directory.journal.end()
+        try:
+            directory.journal.end()
+        except OSError:
+            # What fills the disk goes now. What is kept is dated by the line before.
+            traceback.print_exc()
         # There may be very many files, and the client is answered meanwhile.
         return await asyncio.to_thread(directory.remove, keep=keep)
 

@@ -31,4 +31,8 @@ def _special(directory: str, names: list[str]) -> list[str]:
 
 
 def _kind(path: Path) -> int:
-    return stat.S_IFMT(os.lstat(path).st_mode)
+    try:
+        return stat.S_IFMT(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        # Gone since it was listed; the others are there.
+        return 0

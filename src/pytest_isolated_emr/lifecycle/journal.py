@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import traceback
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -128,8 +129,12 @@ class Journal:
         :param entry: the number that :meth:`intend` gave.
         :param facts: more about it.
         """
-        # Not synced: should the line get lost, the sweep looks once more for what is gone.
-        self._write({"op": "removed", **self._of(entry), "facts": facts}, sync=False)
+        # Should the line get lost, the sweep looks once more for what is gone. So it is not synced, and a full disk is no
+        # reason to leave what fills it.
+        try:
+            self._write({"op": "removed", **self._of(entry), "facts": facts}, sync=False)
+        except OSError:
+            traceback.print_exc()
 
     def kept(self, entry: int, **facts: Any) -> None:
         """Record that something is kept for a look, and not to be removed yet.

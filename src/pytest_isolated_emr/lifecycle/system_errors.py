@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 from pytest_isolated_emr import errors
@@ -37,10 +38,11 @@ def in_words(error: Exception, root: Path) -> errors.IsolatedEmrError | None:
         return error
     if not isinstance(error, OSError):
         return None
+    elsewhere = _elsewhere(error, root)
     what = f"{error.filename or root}: {error.strerror}"
     if error.errno in _NO_SPACE:
         return errors.NoSpace(
-            f"No space is left for {root}.",
+            f"No space is left for {elsewhere or root}.",
             checked=what,
             cure="Free some space (`isolated-emr sweep --delete` removes what dead sessions left), "
             f"or set {HOME_VARIABLE} to a directory on another disk.",
@@ -51,10 +53,19 @@ def in_words(error: Exception, root: Path) -> errors.IsolatedEmrError | None:
             checked=what,
             cure="Raise the limit of open files (`ulimit -n 1024`), and run again.",
         )
-    if error.errno in _NO_RIGHT:
+    if error.errno in _NO_RIGHT and elsewhere is None:
         return errors.StateRootUnusable(
             f"The directory {root} cannot be written.",
             checked=what,
             cure=f"Make it a directory of yours that can be written, or set {HOME_VARIABLE} to another one.",
         )
     return None
+
+
+def _elsewhere(error: OSError, root: Path) -> Path | None:
+    """Return the file that an error is about, if that is not below the state directory: a conftest's, say."""
+    if not isinstance(error.filename, (str, bytes)):
+        return None
+    path = Path(os.fsdecode(error.filename))
+    # Below an open directory of ours, names are relative.
+    return path if path.is_absolute() and not path.is_relative_to(root) else None
