@@ -171,7 +171,7 @@ def _share_botocore_data() -> None:
 def _make_servers(fds: Sequence[int], settings: EndpointSettings) -> list[Any]:
     _share_botocore_data()
     # moto's import takes most of a second, and has to find the environment as it is now.
-    from . import atomic_writes, joined_parts, managed_policies, object_bodies
+    from . import atomic_writes, joined_parts, key_snapshots, managed_policies, object_bodies
     from .access import KeyCheck
     from .handed_out_keys import HandedOutKeys
     from .http_server import HttpServer
@@ -183,6 +183,7 @@ def _make_servers(fds: Sequence[int], settings: EndpointSettings) -> list[Any]:
     managed_policies.install()
     object_bodies.install()
     joined_parts.install()
+    key_snapshots.install()
     _make_buckets(settings.buckets, settings.credentials.region)
     dispatcher = Dispatcher(
         partial(app_for_service, install_emr=partial(_install_emr, settings.session_directory))
