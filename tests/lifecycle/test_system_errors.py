@@ -40,6 +40,14 @@ def test_rights_that_are_missing_elsewhere_are_not_about_the_state_directory(tmp
     assert in_words(error, tmp_path / "root") is None
 
 
+def test_a_state_directory_that_a_link_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "root")
+    error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "root" / "sessions"))
+    told = in_words(error, tmp_path / "link")
+    assert told is not None
+    assert told.code == "IE105"
+
+
 def test_the_disk_that_is_full_is_named(tmp_path: Path) -> None:
     file = tmp_path / "file"
     told = in_words(OSError(errno.ENOSPC, "No space left on device", str(file)), tmp_path / "root")

@@ -67,5 +67,6 @@ def _elsewhere(error: OSError, root: Path) -> Path | None:
     if not isinstance(error.filename, (str, bytes)):
         return None
     path = Path(os.fsdecode(error.filename))
-    # Below an open directory of ours, names are relative.
-    return path if path.is_absolute() and not path.is_relative_to(root) else None
+    # Below an open directory of ours, names are relative. A link may lead to the state directory.
+    is_below = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+    return path if path.is_absolute() and not is_below else None
