@@ -12,6 +12,8 @@ ROUNDS ?= 7
 PART ?=
 # Tests mostly wait for processes that they start; they differ much in how long they take.
 TEST_ARGS := -n 2 --dist worksteal
+# As an installed package is: otherwise each of the thousands of processes that write no bytecode compiles it again.
+COMPILE := -m compileall -q src tests
 
 .PHONY: demo test test-all lint test-spark4 test-spark35 test-thorough test-by-spare chaos bench bench-docker class-lists clean
 
@@ -34,6 +36,7 @@ test-spark4: $(VENV)/.ready $(CLIENTS)/.ready
 	@scripts/ensure-docker $(BIN)/python
 	@scripts/ensure-fault-tools
 	@$(BIN)/isolated-emr image build
+	@$(BIN)/python $(COMPILE)
 	$(BIN)/pytest -m 'not thorough' $(TEST_ARGS) $(PYTEST_ARGS)
 
 # The part that touches Spark, under the Spark of emr-7.x.
@@ -41,6 +44,7 @@ test-spark35: $(VENV35)/.ready $(CLIENTS)/.ready
 	@scripts/ensure-java
 	@scripts/ensure-docker $(VENV35)/bin/python
 	@$(VENV35)/bin/isolated-emr image build
+	@$(VENV35)/bin/python $(COMPILE)
 	$(VENV35)/bin/pytest -m 'spark and not thorough' $(TEST_ARGS) $(PYTEST_ARGS)
 
 test-thorough: $(VENV)/.ready $(VENV35)/.ready

@@ -29,6 +29,9 @@ BY_SPARE = "TEST_BY_SPARE"
 # Nothing of a test may take longer, with everything else that the machine does.
 TIMEOUT = 900
 
+#: Hypothesis' plugin imports all of it at the end of each run, which takes longer than many a run of these tests.
+WITHOUT_HYPOTHESIS = "-p no:hypothesispytest"
+
 
 @pytest.fixture(scope="session")
 def jar_cache() -> Path:
@@ -129,6 +132,7 @@ def environ_of_run(home: Path) -> dict[str, str]:
     return environ | {
         "ISOLATED_EMR_HOME": str(home),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTEST_ADDOPTS": WITHOUT_HYPOTHESIS,
         "COLUMNS": "200",
         # Nothing made for later runs: each has a state root of its own.
         "CI": "true",

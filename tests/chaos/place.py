@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.chaos.plan import FULL_DISK, READ_ONLY, SPARK, Round
+from tests.conftest import WITHOUT_HYPOTHESIS
 from tests.nobody import give_away
 from tests.spares.by_spare import without_archive
 
@@ -100,6 +101,7 @@ class Place:
             "TMPDIR": str(self.temporary),
             "ISOLATED_EMR_HOME": str(self.home),
             "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTEST_ADDOPTS": WITHOUT_HYPOTHESIS,
             "COLUMNS": "200",
             "AWS_ACCESS_KEY_ID": REAL_KEY,
             "AWS_SECRET_ACCESS_KEY": "real-secret",
