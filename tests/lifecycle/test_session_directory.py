@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import json
 import os
@@ -13,7 +12,6 @@ import pytest
 from filelock import SoftFileLock
 
 from pytest_isolated_emr.errors import StateRootUnusable
-from pytest_isolated_emr.keeper.teardown import take_down
 from pytest_isolated_emr.lifecycle import session_directory
 from pytest_isolated_emr.lifecycle.host import this_host
 from pytest_isolated_emr.lifecycle.journal import read_journal
@@ -324,14 +322,33 @@ def test_a_directory_that_a_sweep_removed_at_its_last_moment_is_no_problem(
     assert not session.path.exists()
 
 
+TAKES_DOWN_ON_A_FULL_DISK = """
+import asyncio, os, sys
+from pathlib import Path
+from pytest_isolated_emr.keeper.teardown import take_down
+from pytest_isolated_emr.lifecycle.session_directory import SessionDirectory
+from pytest_isolated_emr.lifecycle.state_root import StateRoot
+
+session = SessionDirectory.create(StateRoot(Path(sys.argv[1])), sys.argv[2])
+(session.path / "scratch").mkdir()
+entry = session.journal.intend("process", "endpoint")
+full = os.open("/dev/full", os.O_WRONLY)
+os.dup2(full, session.journal._descriptor)
+
+class Aws:
+    async def close(self):
+        session.journal.removed(entry)
+        return []
+
+print(asyncio.run(
+    take_down(session, keep=False, adopted=[], backend=None, aws=Aws(), has_ended_all=asyncio.Event())
+))
+"""
+
+
 def test_a_full_disk_is_no_reason_to_leave_what_fills_it(root: StateRoot, run_id: str) -> None:
-    session = SessionDirectory.create(root, run_id)
-    (session.path / "scratch").mkdir()
-    full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, session.journal._descriptor)
-    os.close(full)
-    problems = asyncio.run(
-        take_down(session, keep=False, adopted=[], backend=None, aws=None, has_ended_all=asyncio.Event())
-    )
-    assert problems == []
-    assert not session.path.exists()
+    # In a process of its own: a teardown ends all that descends from the one that it runs in.
+    command = [sys.executable, "-c", TAKES_DOWN_ON_A_FULL_DISK, str(root.path), run_id]
+    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    assert finished.stdout == "[]\n"
+    assert not (root.sessions / run_id).exists()
