@@ -7,13 +7,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from pytest_isolated_emr.backends import machine_removers
 from pytest_isolated_emr.lifecycle.processes import end_tree, processes_with
-from pytest_isolated_emr.lifecycle.state_root import StateRoot
+from pytest_isolated_emr.lifecycle.state_root import CACHE_VARIABLE, StateRoot
 from pytest_isolated_emr.lifecycle.sweep import sweep
 from pytest_isolated_emr.settings import Settings
 from pytest_isolated_emr.spark.wiring import SparkWiring
@@ -29,16 +30,30 @@ BY_SPARE = "TEST_BY_SPARE"
 # Nothing of a test may take longer, with everything else that the machine does.
 TIMEOUT = 900
 
+#: For tests with the mark ``spark`` of what Spark has little to do with: ``make test`` runs them under one version.
+UNDER_ONE_SPARK = pytest.mark.thorough if version("pyspark").startswith("3.") else pytest.mark.spark
+
 #: Hypothesis' plugin imports all of it at the end of each run, which takes longer than many a run of these tests.
 WITHOUT_HYPOTHESIS = "-p no:hypothesispytest"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache() -> Iterator[None]:
+    """Have all sessions of tests use this user's own cache, as those of a user do."""
+    root = StateRoot.from_environment()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(root.cache or root.path))
+        yield
+
+
 @pytest.fixture(scope="session")
-def jar_cache() -> Path:
-    """The directory with the jars that the installed Spark needs: this user's own cache."""
-    StateRoot.from_environment().open()
-    SparkWiring(Settings(), dict(os.environ)).fetch_jars(print)
-    return StateRoot.from_environment().jars
+def jar_cache(cache: None) -> Path:
+    """The directory with the jars that the installed Spark needs, beside the archive of its classes."""
+    root = StateRoot.from_environment()
+    root.open()
+    # With it a JVM starts in half the time, and has used half of the processor.
+    SparkWiring(Settings(), dict(os.environ)).class_data(print).make(print)
+    return root.jars
 
 
 @pytest.fixture(params=WITH_SPARK)
@@ -71,6 +86,12 @@ def amazon_of_tests(tmp_path_factory: pytest.TempPathFactory, jar_cache: Path) -
     """What stands in for Amazon's AWS."""
     with amazon(make_home(tmp_path_factory.mktemp("amazon") / "home", jar_cache)) as it:
         yield it
+
+
+@pytest.fixture
+def own_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the test's state root be its own cache, as a new user's is: with jars, and no archive."""
+    monkeypatch.setenv(CACHE_VARIABLE, "")
 
 
 @pytest.fixture

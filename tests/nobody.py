@@ -8,7 +8,7 @@ from pathlib import Path
 #: The user whom Unix gives to those who own nothing.
 NOBODY = 65534
 
-#: Before a command, has that user run it. It may read everything, so that it finds Python and this project wherever they are.
+#: Before a command, has that user run it, with a cache of its own. It may read everything, so that it finds Python and this project wherever they are.
 AS_NOBODY = (
     "setpriv",
     f"--reuid={NOBODY}",
@@ -16,6 +16,8 @@ AS_NOBODY = (
     "--clear-groups",
     "--inh-caps=+dac_read_search",
     "--ambient-caps=+dac_read_search",
+    "env",
+    "ISOLATED_EMR_CACHE=",
 )
 
 

@@ -21,7 +21,7 @@ from tests.spares.by_spare import live, wait_for, without_archive
 
 
 @pytest.fixture
-def without_archives(home: Path) -> None:
+def without_archives(home: Path, own_cache: None) -> None:
     """Have runs archive no classes: it has just failed, as they find it."""
     without_archive(home)
     root, installation = StateRoot(home), find_spark()

@@ -18,6 +18,7 @@ from docker.errors import DockerException, ImageNotFound
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.docker.engine import engine_errors
 from tests.backends import BACKENDS
+from tests.conftest import UNDER_ONE_SPARK
 from tests.docker.engine_proxy import EngineProxy, refusal
 from tests.docker.registry import Registry
 from tests.end_to_end.conftest import wait_for_end
@@ -239,6 +240,7 @@ def test_goes_on(spark):
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
 def test_killed_for_memory(project, run_pytest):
     (project / "test_it.py").write_text(MEMORY)
     finished = run_pytest(*ON_DOCKER, "--isolated-emr-docker-memory=1500m")
@@ -266,6 +268,7 @@ def test_has_another(spark):
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
 def test_a_container_that_somebody_removes(project, run_pytest):
     (project / "test_it.py").write_text(REMOVED)
     finished = run_pytest(*ON_DOCKER)

@@ -12,11 +12,11 @@ import pytest
 from pytest_isolated_emr.backends.docker.class_data import lock_of
 from pytest_isolated_emr.spark import archive_file
 from tests.backends import BACKENDS
-from tests.conftest import Run
+from tests.conftest import UNDER_ONE_SPARK, Run
 from tests.engine import IMAGE
 from tests.spares.by_spare import WARM, wait_for
 
-pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("ends_spares")]
+pytestmark = [pytest.mark.spark, UNDER_ONE_SPARK, pytest.mark.usefixtures("own_cache", "ends_spares")]
 
 ON_DOCKER = (*BACKENDS["docker"], "-s")
 SUITE = """
@@ -49,6 +49,7 @@ def archives_in(home: Path) -> list[Path]:
     return list((home / "class-data" / "containers").glob("*.jsa"))
 
 
+@pytest.mark.thorough
 def test_a_run_archives_the_classes_for_later_runs(home: Path, project: Path, run_pytest: Run) -> None:
     (project / "test_it.py").write_text(SUITE)
     # What was made, or failed, a moment ago for another state of the same image keeps nobody from it.

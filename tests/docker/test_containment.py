@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.backends import BACKENDS
+from tests.conftest import UNDER_ONE_SPARK
 
 ON_DOCKER = BACKENDS["docker"]
 
@@ -109,6 +110,7 @@ def test_limits(spark):
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
 def test_what_a_container_can_do(project, tmp_path, run_pytest):
     (tmp_path / "elsewhere").write_text("secret")
     (project / "test_it.py").write_text(SUITE)

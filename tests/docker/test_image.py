@@ -20,6 +20,7 @@ import pytest
 from testcontainers.core.docker_client import DockerClient
 
 from pytest_isolated_emr.backends.docker.debian import SUITES
+from tests.engine import IMAGE
 
 SUITE = next(suite for suite in SUITES if sys.version_info[:2] == tuple(map(int, suite.python.split("."))))
 # What this machine runs may take a while, and a mirror too.
@@ -67,15 +68,9 @@ def remove_image(client: docker.DockerClient, tag: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def image(client: docker.DockerClient) -> Iterator[str]:
-    """The tag of an image that was built for these tests."""
-    tag = f"isolated-emr-test:{secrets.token_hex(6)}"
-    built = subprocess.run([*COMMAND, "--tag", tag], capture_output=True, text=True, timeout=TIMEOUT)
-    assert built.returncode == 0, built.stdout + built.stderr
-    assert f"{tag}: Debian {SUITE.name}, Python {SUITE.python}." in built.stdout
-    assert "s: installing essential packages" in built.stdout
-    yield tag
-    remove_image(client, tag)
+def image() -> str:
+    """The tag of the image that `make test` builds."""
+    return IMAGE
 
 
 Inside = Callable[..., str]
@@ -256,6 +251,15 @@ def test_a_second_build_says_that_it_is_there(client: docker.DockerClient, image
     assert client.images.get(image).id == before
 
 
+@pytest.mark.thorough
+def test_a_build_says_how_far_it_is(build: Build):
+    code, output = build.run()
+    assert code == 0, output
+    assert "s: installing essential packages" in output
+    assert f"{build.tag}: Debian {SUITE.name}, Python {SUITE.python}." in output
+
+
+@pytest.mark.thorough
 def test_force_takes_the_name_over(client: docker.DockerClient, image: str, build: Build, quick_path: str):
     former = client.images.get(image)
     former.tag(*build.tag.split(":"))
@@ -271,6 +275,7 @@ def test_force_takes_the_name_over(client: docker.DockerClient, image: str, buil
         client.images.get(latest)
 
 
+@pytest.mark.thorough
 def test_force_leaves_a_former_image_with_containers(
     client: docker.DockerClient, build: Build, quick_path: str
 ):

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.backends import BACKENDS
+from tests.conftest import UNDER_ONE_SPARK
 from tests.engine import IMAGE, engine
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, UNDER_ONE_SPARK]
 
 SUITE = """
 import docker
@@ -73,11 +74,13 @@ def image() -> Iterator[str]:
     engine().images.remove(name, force=True)
 
 
+@pytest.mark.thorough
 def test_the_spark_of_the_image_runs(project: Path, run_pytest, image: str):
     (project / "test_it.py").write_text(SUITE)
     run_pytest(*BACKENDS["docker"][:-1], f"--isolated-emr-image={image}").assert_passed(2)
 
 
+@pytest.mark.thorough
 def test_another_version_than_the_clients(project: Path, run_pytest, image: str, tmp_path: Path):
     (project / "test_it.py").write_text("def test_it(spark): pass\n")
     name = f"{image}-other"

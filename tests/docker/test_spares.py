@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.backends import BACKENDS
-from tests.conftest import Run
+from tests.conftest import UNDER_ONE_SPARK, Run
 from tests.engine import containers_of, things_of
 from tests.spares.by_spare import READY, WARM, wait_for, wait_for_spare
 
-pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("without_archives", "ends_spares")]
+pytestmark = [pytest.mark.spark, UNDER_ONE_SPARK, pytest.mark.usefixtures("without_archives", "ends_spares")]
 
 ON_DOCKER = (*BACKENDS["docker"], WARM)
 

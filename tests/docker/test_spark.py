@@ -146,11 +146,14 @@ def test_settings_of_the_suite(project, run_pytest):
         assert words in finished.output, finished.output
 
 
+@pytest.mark.thorough
 def test_a_run_without_pytests_tmp_path(project, run_pytest):
     (project / "test_it.py").write_text("def test_it(spark): assert spark.range(2).count() == 2\n")
     run_pytest(*ON_DOCKER, "-p", "no:tmpdir").assert_passed(1)
 
 
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.thorough
 def test_a_machine_without_java(project, home, run_pytest, tmp_path):
     (project / "test_it.py").write_text(
         "def test_it(spark, scratch):\n"
@@ -223,6 +226,7 @@ def test_files(project, run_pytest):
     run_pytest(*ON_DOCKER).assert_passed(6)
 
 
+@pytest.mark.thorough
 def test_from_the_home_directory(project, tmp_path, start_pytest, run_pytest):
     """Pytest is run from the home directory, where files are that are none of the suite's."""
     with (project / "pytest.ini").open("a") as ini:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TIMEOUT, Run
+from tests.conftest import TIMEOUT, UNDER_ONE_SPARK, Run
 
 PROJECTS = Path(__file__).parent / "clients"
 #: Made by ``make test``.
@@ -128,6 +128,8 @@ def test_boto3(project: Path, run_pytest: Run) -> None:
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
+@pytest.mark.thorough
 def test_awswrangler(project: Path, run_pytest: Run) -> None:
     copy("wrangler", project)
     run_pytest("--isolated-emr").assert_passed(6)
@@ -149,6 +151,7 @@ def test_commands_of_the_aws_command_line(
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
 def test_a_script_of_the_aws_command_line(
     project: Path, tmp_path: Path, programs: Path, run_pytest: Run
 ) -> None:
@@ -163,6 +166,7 @@ def test_operators_of_airflow(project: Path, tmp_path: Path, programs: Path, hom
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
 def test_a_dag_of_airflow(project: Path, tmp_path: Path, programs: Path, home: Path, trap: str) -> None:
     copy("airflow", project)
     settings = airflow_settings(tmp_path / "airflow", project)
@@ -170,12 +174,16 @@ def test_a_dag_of_airflow(project: Path, tmp_path: Path, programs: Path, home: P
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
+@pytest.mark.thorough
 def test_mrjob(project: Path, programs: Path, home: Path, trap: str) -> None:
     copy("mrjob", project)
     run_elsewhere(programs, home, project, trap, 3)
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
+@pytest.mark.thorough
 def test_dagster(project: Path, programs: Path, home: Path, trap: str) -> None:
     copy("dagster", project)
     run_elsewhere(programs, home, project, trap, 2, DAGSTER_DISABLE_TELEMETRY="yes")

@@ -12,12 +12,14 @@ import docker
 import pytest
 
 from tests.backends import BACKENDS
+from tests.conftest import UNDER_ONE_SPARK
 from tests.engine import containers_of, things_of
 
 SUITES = Path(__file__).parent / "suites"
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
 def test_containers(project, run_pytest):
     shutil.copy(SUITES / "test_containers.py", project)
     # The tests' own Spark has to do with as little.
@@ -28,6 +30,7 @@ def test_containers(project, run_pytest):
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
 def test_a_run_that_is_killed_in_a_step_leaves_no_container(project, start_pytest):
     (project / "test_it.py").write_text(
         """

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.backends import BACKENDS
+from tests.conftest import UNDER_ONE_SPARK
 from tests.spares.by_spare import live, wait_for
 
 SUITES = Path(__file__).parent / "suites"
@@ -41,9 +42,9 @@ def test_what_needs_no_spark(project, run_pytest, suite):
     [
         ("test_spark", 6),
         ("test_exit_codes", 9),
-        ("test_hard_coded", 6),
+        pytest.param("test_hard_coded", 6, marks=UNDER_ONE_SPARK),
         ("test_configurations", 6),
-        ("test_ahead", 4),
+        pytest.param("test_ahead", 4, marks=UNDER_ONE_SPARK),
     ],
 )
 def test_what_runs_spark(project, run_pytest, suite, count):
@@ -68,7 +69,11 @@ ON_DOCKER = {
 
 
 @pytest.mark.spark
-@pytest.mark.parametrize("suite", ON_DOCKER)
+@UNDER_ONE_SPARK
+@pytest.mark.parametrize(
+    "suite",
+    [each if each == "test_life" else pytest.param(each, marks=pytest.mark.thorough) for each in ON_DOCKER],
+)
 def test_in_containers(project, run_pytest, suite):
     copy_suite(suite, project)
     chosen, count = ON_DOCKER[suite]
@@ -76,12 +81,14 @@ def test_in_containers(project, run_pytest, suite):
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
 def test_releases(project, run_pytest):
     shutil.copy(SUITES / "test_releases.py", project)
     run_pytest("--isolated-emr", "--isolated-emr-release=emr-7.9.0").assert_passed(16)
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
 def test_own_jars_and_packages(project, run_pytest):
     for name in ("test_own_jars.py", "java_jars.py"):
         shutil.copy(SUITES / name, project)
@@ -262,6 +269,7 @@ def test_it(run_step):
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
 def test_a_jvm_that_waits_for_a_step_ends_with_its_run(project, home, start_pytest):
     (project / "test_it.py").write_text(
         """

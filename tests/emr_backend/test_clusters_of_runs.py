@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.amazon import BUCKET, ON_AMAZON, Amazon
-from tests.conftest import Run
+from tests.conftest import UNDER_ONE_SPARK, Run
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, UNDER_ONE_SPARK]
 
 ONLY_ITS_OWN = """
 def test_a_cluster_of_its_own(make_cluster, isolated_emr, emr, s3):

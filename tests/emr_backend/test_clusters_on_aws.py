@@ -16,6 +16,7 @@ from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.emr import lifetime, tags
 from pytest_isolated_emr.backends.emr.pace import Pace
 from pytest_isolated_emr.backends.emr.terms import ClusterTerms
+from tests.conftest import UNDER_ONE_SPARK
 from tests.emr_backend.s3_endpoint import Scratch
 from tests.emr_backend.session_on_aws import SessionOnAws
 
@@ -138,6 +139,7 @@ def test_a_step_that_fails(aws: SessionOnAws):
 
 @pytest.mark.parametrize("mode", ["client", "cluster"])
 @pytest.mark.spark
+@UNDER_ONE_SPARK
 def test_where_the_driver_logs(aws: SessionOnAws, mode: str):
     job = "import sys; print('of the driver'); print('why', file=sys.stderr); sys.exit(len(sys.argv) - 1)"
     key = f"{aws.scratch.prefix}/{aws.run_id}/scratch/job.py"

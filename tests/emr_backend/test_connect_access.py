@@ -94,6 +94,7 @@ def run_suite(
     return run
 
 
+@pytest.mark.thorough
 def test_a_suite(run_suite: Callable[..., Any]) -> None:
     finished = run_suite((HERE / "suites" / "connect_suite.py").read_text())
     finished.assert_passed(25)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_isolated_emr.backends.emr import lifetime
-from tests.conftest import Run
+from tests.conftest import UNDER_ONE_SPARK, Run
 
 SUITE = """
 import time
@@ -70,6 +70,7 @@ def test_a_shutdown_by_a_step_ends_the_cluster(emr_cluster):
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
 def test_on_the_local_emr(project: Path, run_pytest: Run, on_backend: tuple[str, ...]) -> None:
     (project / "test_it.py").write_text(SUITE)
     run_pytest(*on_backend).assert_passed(4)

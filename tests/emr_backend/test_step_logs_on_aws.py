@@ -14,6 +14,7 @@ from botocore.awsrequest import AWSResponse
 from pytest_isolated_emr import errors
 from pytest_isolated_emr.backends.emr.pace import Pace
 from pytest_isolated_emr.tests_clusters import StepResult, TestsClusters
+from tests.conftest import UNDER_ONE_SPARK
 from tests.emr_backend.s3_endpoint import Scratch
 from tests.emr_backend.session_on_aws import SessionOnAws
 
@@ -196,6 +197,7 @@ def test_other_names_of_logs(ran: Ran, aws: SessionOnAws, ending: str):
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
 def test_a_driver_in_a_container(ran: Ran, aws: SessionOnAws):
     key = f"{aws.scratch.prefix}/{aws.run_id}/scratch/job.py"
     aws.scratch.put(key, b"print('of the driver')")

@@ -126,7 +126,9 @@ def test_it_waits_for_as_long_as_it_may(runs, taken):
     assert runs.places() == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.thorough), signal.SIGKILL]
+)
 def test_one_that_is_ended_while_it_waits_leaves_nothing_and_makes_room(runs, taken, number):
     live = runs.live()
     third, fourth = runs.start("c"), runs.start("d")

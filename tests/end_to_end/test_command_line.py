@@ -120,6 +120,7 @@ def test_spark(spark_session):
 """
 
 
+@pytest.mark.usefixtures("own_cache")
 def test_fetch_archives_spark_classes_for_the_sessions_that_follow(command_line, home, project, run_pytest):
     result = command_line("fetch")
     assert result.returncode == 0, result.stderr
@@ -141,6 +142,8 @@ def test_fetch_archives_spark_classes_for_the_sessions_that_follow(command_line,
     run_pytest("--isolated-emr").assert_passed(1)
 
 
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.thorough
 def test_a_run_has_the_classes_archived_for_later_ones(home, project, run_pytest):
     (project / "test_it.py").write_text("def test_it(spark):\n    assert spark.range(3).count() == 3\n")
     # As in CI: a run leaves nothing behind.
@@ -180,6 +183,7 @@ def test_whether_later_runs_are_prepared(pytester, ini, option, ci, warm):
     assert settings.read_settings(config, {"CI": ci}).warm is warm
 
 
+@pytest.mark.usefixtures("own_cache")
 def test_doctor(command_line, home):
     result = command_line("doctor", "--json")
     findings = {finding["part"]: finding for finding in json.loads(result.stdout)}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.backends import BACKENDS, WITH_SPARK
-from tests.conftest import Finished
+from tests.conftest import UNDER_ONE_SPARK, Finished
 
 SUITE = """
 import json, os
@@ -44,7 +44,12 @@ def test_same_names(isolated_emr, spark, s3, scratch, number):
 
 @pytest.mark.spark
 @pytest.mark.parametrize(
-    ("backend", "sessions", "workers"), [("local", 2, 0), ("local", 4, 2), ("docker", 2, 2)]
+    ("backend", "sessions", "workers"),
+    [
+        ("local", 2, 0),
+        pytest.param("local", 4, 2, marks=pytest.mark.thorough),
+        pytest.param("docker", 2, 2, marks=UNDER_ONE_SPARK),
+    ],
 )
 def test_sessions_in_one_checkout_at_the_same_moment(
     project, tmp_path, start_pytest, backend, sessions, workers
@@ -116,7 +121,15 @@ def test_a_run_inside_a_test_has_a_spark_of_its_own(spark, pytester, isolated_em
 
 
 @pytest.mark.spark
-@pytest.mark.parametrize("backend", [name for name in WITH_SPARK if name != "local"])
+@UNDER_ONE_SPARK
+@pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param(name, marks=pytest.mark.thorough) if name == "docker" else name
+        for name in WITH_SPARK
+        if name != "local"
+    ],
+)
 def test_nested_runs_over_spark_connect(project: Path, run_pytest, backend):
     arguments = BACKENDS[backend]
     # On AWS a process of its own has no more in common with this one than a run at the same moment.

@@ -83,6 +83,7 @@ def small_disk(tmp_path: Path, jar_cache: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", home], check=True)
 
 
+@pytest.mark.usefixtures("own_cache")
 def test_a_disk_that_gets_full_before_spark_starts(run_pytest, project, small_disk):
     # The session is there when the first conftest is imported.
     (project / "conftest.py").write_text(
@@ -98,6 +99,7 @@ def test_a_disk_that_gets_full_before_spark_starts(run_pytest, project, small_di
     assert list((small_disk / "sessions").iterdir()) == []
 
 
+@pytest.mark.usefixtures("own_cache")
 def test_jars_that_cannot_be_fetched(run_pytest, project, tmp_path):
     (project / "pytest.ini").write_text("[pytest]\nisolated_emr_repositories = http://127.0.0.1:1/maven\n")
     home = tmp_path / "empty"
@@ -109,6 +111,7 @@ def test_jars_that_cannot_be_fetched(run_pytest, project, tmp_path):
     assert not list(home.glob("sessions/*"))
 
 
+@pytest.mark.usefixtures("own_cache")
 def test_offline_with_the_jars_cached(run_pytest, project):
     (project / "pytest.ini").write_text("[pytest]\nisolated_emr_repositories =\n")
     proxy = "-Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort=1 -Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=1"

@@ -12,7 +12,7 @@ import pytest
 from pytest_isolated_emr.errors import KeeperDied
 from pytest_isolated_emr.keeper.client import KeeperClient
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
-from tests.conftest import environ_of_run
+from tests.conftest import UNDER_ONE_SPARK, environ_of_run
 
 from .conftest import Start, make_session
 
@@ -170,6 +170,7 @@ print(json.dumps({
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
 def test_the_jvm_answers_to_who_has_its_secret(tmp_path, project, run_pytest, as_nobody):
     (project / "test_it.py").write_text(SUITE)
     answers = tmp_path / "answers"

@@ -17,6 +17,35 @@ def test_an_environment_variable_moves_it(tmp_path: Path, monkeypatch: pytest.Mo
     assert StateRoot.from_environment().path == tmp_path / "moved"
 
 
+def test_what_is_made_once_may_be_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ISOLATED_EMR_CACHE", str(tmp_path / "cache"))
+    for name in "ab":
+        monkeypatch.setenv("ISOLATED_EMR_HOME", str(tmp_path / name))
+        root = StateRoot.from_environment()
+        root.open()
+        assert (root.jars, root.class_data) == (
+            tmp_path / "cache" / "jars",
+            tmp_path / "cache" / "class-data",
+        )
+        assert {path.name for path in root.path.iterdir()} == {"admission", "sessions"}
+    for path in (tmp_path / "cache", root.jars):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("part", ["", "jars", "class-data", "container-java"])
+def test_a_cache_that_others_may_write_is_refused(
+    tmp_path: Path, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISOLATED_EMR_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("ISOLATED_EMR_CACHE", str(tmp_path / "cache"))
+    directory = tmp_path / "cache" / part
+    directory.mkdir(parents=True)
+    (directory / "of.jar").touch()
+    directory.chmod(0o777)
+    with pytest.raises(StateRootUnusable, match=f"{directory} can be written by others"):
+        StateRoot.from_environment()
+
+
 @pytest.mark.parametrize("value", [None, ""])
 def test_without_it_the_user_has_one(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if value is None:
@@ -28,9 +57,10 @@ def test_without_it_the_user_has_one(value: str | None, monkeypatch: pytest.Monk
     assert path.is_absolute()
 
 
-def test_a_relative_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ISOLATED_EMR_HOME", "here")
-    with pytest.raises(StateRootUnusable, match="relative path 'here'"):
+@pytest.mark.parametrize("variable", ["ISOLATED_EMR_HOME", "ISOLATED_EMR_CACHE"])
+def test_a_relative_one_is_refused(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "here")
+    with pytest.raises(StateRootUnusable, match=f"{variable} is the relative path 'here'"):
         StateRoot.from_environment()
 
 

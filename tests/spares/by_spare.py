@@ -160,7 +160,6 @@ class RunBySpare:
     def __call__(self, *arguments: str, **options: str) -> Any:
         if not _is_local(arguments):
             return self.run(*arguments, **options)
-        without_archive(self.home)
         first = self.project / "test_first_of_all.py"
         first.write_text("def test_first_of_all(): pass\n")
         self.run(*arguments, WARM, first.name, **options).assert_passed(1)

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_isolated_emr.lifecycle.state_root import StateRoot
 from tests.conftest import TIMEOUT, Finished, end_all_in, environ_of_run, make_home
-from tests.spares.by_spare import WARM, Spare, live, ready_spares, wait_for_spare, without_archive
+from tests.spares.by_spare import WARM, Spare, live, ready_spares, wait_for_spare
 
 SIMPLE = "def test_it(spark):\n    assert spark.range(3).count() == 3\n"
 
@@ -22,7 +22,7 @@ class Suite:
     """A project with a state root of its own."""
 
     def __init__(self, directory: Path, jar_cache: Path) -> None:
-        self.home = without_archive(make_home(directory / "home", jar_cache))
+        self.home = make_home(directory / "home", jar_cache)
         self.root = StateRoot(self.home)
         self.project = directory / "project"
         self.project.mkdir()

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from pytest_isolated_emr.lifecycle.session_directory import read_metadata
+from tests.conftest import UNDER_ONE_SPARK
 from tests.spares.by_spare import READY, WARM, port_is_free, wait_for_spare
 
 pytestmark = pytest.mark.spark
@@ -149,6 +150,7 @@ def test_the_next_run_has_it_and_nothing_of_before(alone):
     assert wait_for_spare(suite.home).run_id != spare.run_id
 
 
+@UNDER_ONE_SPARK
 def test_a_failed_tests_report_and_logs_begin_with_its_run(suite):
     spare = suite.spare()
     suite.write(
@@ -189,6 +191,7 @@ def told_by_another_jvm(suite, spare):
     return told
 
 
+@UNDER_ONE_SPARK
 def test_what_a_conftest_changes_costs_the_jvm(suite):
     suite.write(CONFTEST.format(value="before"), "conftest.py")
     spare = suite.spare()

@@ -16,11 +16,11 @@ from pytest_isolated_emr.keeper.client import KeeperClient
 from pytest_isolated_emr.lifecycle.processes import descendants_of
 from pytest_isolated_emr.lifecycle.run_id import new_run_id
 from pytest_isolated_emr.lifecycle.session_directory import WARMING, is_alive, read_metadata
-from tests.conftest import Finished
+from tests.conftest import UNDER_ONE_SPARK, Finished
 from tests.spares.by_spare import READY, WARM, live, port_is_free, wait_for, wait_for_spare
 from tests.spares.conftest import SIMPLE, Suite
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, UNDER_ONE_SPARK]
 
 NEVER = "--no-isolated-emr-warm"
 
@@ -149,6 +149,7 @@ def test_what_a_run_claimed_just_now_goes_with_it(suite):
     spare.wait_until_gone()
 
 
+@pytest.mark.thorough
 def test_who_has_no_right_to_it_leaves_it_to_who_has(suite):
     """All with one spare: those before the last must not have taken it."""
     spare = suite.spare()
@@ -174,6 +175,7 @@ def test_who_has_no_right_to_it_leaves_it_to_who_has(suite):
     spare.wait_until_gone()
 
 
+@pytest.mark.thorough
 def test_who_claims_and_does_not_wait_has_it_end(suite):
     spare = suite.spare()
     connection = messages.connect(spare.directory)
@@ -256,6 +258,7 @@ def test_one_that_ends_while_it_warms_up_leaves_nothing_and_makes_room(alone, ho
     assert wait_for_spare(alone.home).run_id != path.name
 
 
+@pytest.mark.thorough
 def test_a_run_while_it_warms_up_starts_cold_and_makes_no_second(alone):
     path = warming(alone)
     alone.write("def test_it(): pass\n")

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
+from tests.conftest import UNDER_ONE_SPARK
 from tests.spares.by_spare import READY, WARM, live, wait_for_spare
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, UNDER_ONE_SPARK]
 
 SECRET = "hunter2hunter2"
 

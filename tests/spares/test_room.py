@@ -11,7 +11,7 @@ from pytest_isolated_emr.keeper.turn import Turn
 from pytest_isolated_emr.lifecycle import admission
 from pytest_isolated_emr.lifecycle.admission import IS_SPARE, RUNS, WAITS, Admission, Claim, Ticket, tickets
 from pytest_isolated_emr.lifecycle.run_id import new_run_id
-from tests.conftest import Finished
+from tests.conftest import UNDER_ONE_SPARK, Finished
 from tests.spares.by_spare import READY, wait_for
 
 GB = 1 << 30
@@ -39,6 +39,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
 def test_a_spare_ends_where_its_memory_is_wanted(suite):
     spare = suite.spare()
     assert [ticket.state for ticket in tickets(suite.root)] == [IS_SPARE]
@@ -48,6 +49,7 @@ def test_a_spare_ends_where_its_memory_is_wanted(suite):
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
 def test_nobody_waits_for_a_stopped_one(suite):
     spare = suite.spare()
     keeper = spare.process("pytest_isolated_emr.keeper")
@@ -59,6 +61,7 @@ def test_nobody_waits_for_a_stopped_one(suite):
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
 def test_who_claims_one_waits_for_its_turn_like_others(suite):
     spare = suite.spare()
     all_of_it = Admission(suite.root, Claim(0, 0))

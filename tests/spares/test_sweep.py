@@ -8,9 +8,10 @@ import signal
 import psutil
 import pytest
 
+from tests.conftest import UNDER_ONE_SPARK
 from tests.spares.by_spare import live, wait_for
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, UNDER_ONE_SPARK]
 
 
 def sweep(suite, *arguments, code=0):

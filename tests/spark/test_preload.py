@@ -32,6 +32,7 @@ def test_it(spark):
 """
 
 
+@pytest.mark.usefixtures("own_cache")
 @pytest.mark.spark
 def test_a_jvm_without_an_archive_loads_classes_ahead(project, run_pytest):
     (project / "test_it.py").write_text(LOADS_AHEAD)
@@ -41,6 +42,7 @@ def test_a_jvm_without_an_archive_loads_classes_ahead(project, run_pytest):
     run_pytest("--isolated-emr").assert_passed(1)
 
 
+@pytest.mark.usefixtures("own_cache")
 def test_a_jvm_with_one_core_loads_none_ahead(project, run_pytest):
     (project / "test_it.py").write_text(SHARES_A_CORE)
     (project / "conftest.py").write_text(

@@ -16,6 +16,9 @@ from pytest_isolated_emr.lifecycle.private_files import make_private
 #: The environment variable that moves the state root.
 HOME_VARIABLE = "ISOLATED_EMR_HOME"
 
+#: The environment variable by which state roots share what is made once for all sessions.
+CACHE_VARIABLE = "ISOLATED_EMR_CACHE"
+
 #: Less free space than this, and a session would fail in the middle of a test instead of at its start.
 MINIMUM_FREE_BYTES = 256 * 1024 * 1024
 
@@ -27,30 +30,24 @@ class StateRoot:
     """The root of long-lived state.
 
     :param path: an absolute path, which need not exist before :meth:`open`.
+    :param cache: the directory of what is made once for all sessions, by default the root itself. An archive of classes fits
+        jars at one place only, so roots that are to share it share their jars.
     """
 
     path: Path
+    cache: Path | None = None
 
     @classmethod
     def from_environment(cls) -> StateRoot:
-        """Return the user's state root, which ``ISOLATED_EMR_HOME`` may move. It need not exist.
+        """Return the user's state root, which ``ISOLATED_EMR_HOME`` may move, with the cache that ``ISOLATED_EMR_CACHE``
+        names. Neither need exist.
 
-        :raises StateRootUnusable: if the variable's value is not an absolute path, or what is there may be another's.
+        :raises StateRootUnusable: if a variable's value is not an absolute path, or what is there may be another's.
         """
-        moved = os.environ.get(HOME_VARIABLE)
-        path = (
-            Path(moved).expanduser()
-            if moved
-            else platformdirs.user_state_path("isolated-emr", appauthor=False)
-        )
-        if not path.is_absolute():
-            # The keeper has another working directory than pytest, so they would not mean the same place.
-            raise StateRootUnusable(
-                f"{HOME_VARIABLE} is the relative path {moved!r}.",
-                checked=f"the environment variable {HOME_VARIABLE}",
-                cure=f"Set {HOME_VARIABLE} to an absolute path.",
-            )
-        root = cls(path)
+        path = _named_by(HOME_VARIABLE)
+        if path is None:
+            path = Path(platformdirs.user_state_path("isolated-emr", appauthor=False))
+        root = cls(path, _named_by(CACHE_VARIABLE))
         root.check()
         return root
 
@@ -62,12 +59,12 @@ class StateRoot:
     @property
     def jars(self) -> Path:
         """The cache of jars."""
-        return self.path / "jars"
+        return self._made_once / "jars"
 
     @property
     def class_data(self) -> Path:
         """The cache of archives of classes."""
-        return self.path / "class-data"
+        return self._made_once / "class-data"
 
     @property
     def spares(self) -> Path:
@@ -87,7 +84,11 @@ class StateRoot:
     @property
     def container_java(self) -> Path:
         """The directory of the program that stands for a Java in containers."""
-        return self.path / "container-java"
+        return self._made_once / "container-java"
+
+    @property
+    def _made_once(self) -> Path:
+        return self.path if self.cache is None else self.cache
 
     def check(self) -> None:
         """See that nobody else made or filled what there is of the root: all of it is believed, and much is run.
@@ -98,6 +99,7 @@ class StateRoot:
         """
         for directory in (
             self.path,
+            self._made_once,
             self.sessions,
             self.jars,
             self.admission,
@@ -120,7 +122,7 @@ class StateRoot:
         :raises NoSpace: if too little space is left on its file system.
         """
         self.check()
-        for directory in (self.path, self.sessions, self.jars, self.admission):
+        for directory in (self.path, self._made_once, self.sessions, self.jars, self.admission):
             _create(directory)
             # It may have come since.
             _check(directory)
@@ -133,6 +135,21 @@ class StateRoot:
                 cure="Free some space (`isolated-emr sweep --delete` removes what dead sessions left), "
                 f"or set {HOME_VARIABLE} to a directory on another disk.",
             )
+
+
+def _named_by(variable: str) -> Path | None:
+    value = os.environ.get(variable)
+    if not value:
+        return None
+    path = Path(value).expanduser()
+    if not path.is_absolute():
+        # The keeper has another working directory than pytest, so they would not mean the same place.
+        raise StateRootUnusable(
+            f"{variable} is the relative path {value!r}.",
+            checked=f"the environment variable {variable}",
+            cure=f"Set {variable} to an absolute path.",
+        )
+    return path
 
 
 def _create(directory: Path) -> None:
