@@ -42,8 +42,9 @@ def test_a_cache_that_others_may_write_is_refused(
     directory.mkdir(parents=True)
     (directory / "of.jar").touch()
     directory.chmod(0o777)
-    with pytest.raises(StateRootUnusable, match=f"{directory} can be written by others"):
+    with pytest.raises(StateRootUnusable, match=f"{directory} can be written by others") as refused:
         StateRoot.from_environment()
+    assert "or set ISOLATED_EMR_CACHE to another one" in str(refused.value)
 
 
 @pytest.mark.parametrize("value", [None, ""])

@@ -22,8 +22,6 @@ CACHE_VARIABLE = "ISOLATED_EMR_CACHE"
 #: Less free space than this, and a session would fail in the middle of a test instead of at its start.
 MINIMUM_FREE_BYTES = 256 * 1024 * 1024
 
-_CURE = f"Make it a directory of yours that you alone can write, or set {HOME_VARIABLE} to another one."
-
 
 @dataclass(frozen=True)
 class StateRoot:
@@ -90,6 +88,11 @@ class StateRoot:
     def _made_once(self) -> Path:
         return self.path if self.cache is None else self.cache
 
+    def _variable_of(self, directory: Path) -> str:
+        """Return the variable that puts a directory elsewhere."""
+        of_the_cache = (self.cache, self.jars, self.class_data, self.container_java)
+        return CACHE_VARIABLE if self.cache is not None and directory in of_the_cache else HOME_VARIABLE
+
     def check(self) -> None:
         """See that nobody else made or filled what there is of the root: all of it is believed, and much is run.
 
@@ -106,14 +109,14 @@ class StateRoot:
             self.class_data,
             self.container_java,
         ):
-            _check(directory)
+            _check(directory, self._variable_of(directory))
 
     def check_spares(self) -> None:
         """The same for the places of spares, without which a run only starts later.
 
         :raises StateRootUnusable: as :meth:`check` does.
         """
-        _check(self.spares)
+        _check(self.spares, HOME_VARIABLE)
 
     def open(self) -> None:
         """Create what is missing of the root, and check that it can be used and is nobody else's.
@@ -123,10 +126,11 @@ class StateRoot:
         """
         self.check()
         for directory in (self.path, self._made_once, self.sessions, self.jars, self.admission):
-            _create(directory)
+            variable = self._variable_of(directory)
+            _create(directory, variable)
             # It may have come since.
-            _check(directory)
-            _keep_to_this_user(directory)
+            _check(directory, variable)
+            _keep_to_this_user(directory, variable)
         free = shutil.disk_usage(self.path).free
         if free < MINIMUM_FREE_BYTES:
             raise NoSpace(
@@ -152,14 +156,16 @@ def _named_by(variable: str) -> Path | None:
     return path
 
 
-def _create(directory: Path) -> None:
+def _create(directory: Path, variable: str) -> None:
     try:
         make_private(directory)
     except OSError as error:
-        raise _unusable(f"{directory} cannot be created: {error.strerror}", f"mkdir {directory}") from error
+        raise _unusable(
+            f"{directory} cannot be created: {error.strerror}", f"mkdir {directory}", variable
+        ) from error
 
 
-def _check(directory: Path) -> None:
+def _check(directory: Path, variable: str) -> None:
     try:
         problem = _problem(directory)
     except (FileNotFoundError, NotADirectoryError):
@@ -167,7 +173,7 @@ def _check(directory: Path) -> None:
     except OSError as error:
         problem = f"cannot be looked at: {error.strerror}"
     if problem:
-        raise _unusable(f"{directory} {problem}", f"the kind, owner and mode of {directory}")
+        raise _unusable(f"{directory} {problem}", f"the kind, owner and mode of {directory}", variable)
 
 
 def _problem(directory: Path) -> str:
@@ -182,14 +188,18 @@ def _problem(directory: Path) -> str:
     return ""
 
 
-def _keep_to_this_user(directory: Path) -> None:
+def _keep_to_this_user(directory: Path, variable: str) -> None:
     mode = stat.S_IMODE(directory.lstat().st_mode)
     if mode & 0o077:
         # Ours, so it is ours to tighten: made by hand or by an earlier umask.
         directory.chmod(mode & 0o700)
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-        raise _unusable(f"{directory} cannot be written", f"the mode of {directory}")
+        raise _unusable(f"{directory} cannot be written", f"the mode of {directory}", variable)
 
 
-def _unusable(what: str, checked: str) -> StateRootUnusable:
-    return StateRootUnusable(f"The directory {what}.", checked=checked, cure=_CURE)
+def _unusable(what: str, checked: str, variable: str) -> StateRootUnusable:
+    return StateRootUnusable(
+        f"The directory {what}.",
+        checked=checked,
+        cure=f"Make it a directory of yours that you alone can write, or set {variable} to another one.",
+    )
