@@ -224,7 +224,10 @@ def other_host() -> Iterator[str]:
         ip("netns", "delete", name)
 
 
-@pytest.mark.parametrize(("network", "expected"), [("closed", "TimeoutError"), ("open", "reached")])
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [("closed", "TimeoutError"), pytest.param("open", "reached", marks=pytest.mark.thorough)],
+)
 def test_other_networks(project, run_pytest, other_host, network, expected):
     (project / "test_it.py").write_text(NETWORK)
     option = f"--isolated-emr-docker-network={network}"

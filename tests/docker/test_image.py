@@ -296,7 +296,7 @@ def test_force_leaves_a_former_image_with_containers(
     ("number", "stage"),
     [
         (signal.SIGINT, "downloading packages"),
-        (signal.SIGTERM, "installing remaining"),
+        pytest.param(signal.SIGTERM, "installing remaining", marks=pytest.mark.thorough),
     ],
 )
 def test_an_interrupted_build_leaves_nothing(build: Build, number: signal.Signals, stage: str):
@@ -324,6 +324,7 @@ def interrupt(process: subprocess.Popen[str], number: signal.Signals, stage: str
     assert "Traceback" not in output
 
 
+@pytest.mark.thorough
 def test_a_killed_build_ends_and_leaves_no_mounts(client: docker.DockerClient, build: Build):
     interrupt(build.start(), signal.SIGKILL, "installing essential")
     build.assert_nothing_runs()

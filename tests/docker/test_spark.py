@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from tests.backends import BACKENDS
+from tests.conftest import UNDER_ONE_SPARK
 
 pytestmark = pytest.mark.spark
 
@@ -134,6 +135,7 @@ def test_another_server_is_not_reached():
 """
 
 
+@UNDER_ONE_SPARK
 def test_settings_of_the_suite(project, run_pytest):
     (project / "test_it.py").write_text(SETTINGS)
     finished = run_pytest(*ON_DOCKER, "-p", "no:spark")
@@ -171,6 +173,7 @@ def test_a_machine_without_java(project, home, run_pytest, tmp_path):
     assert list((home / "jars").glob("connect-*[0-9a-f]"))
 
 
+@UNDER_ONE_SPARK
 def test_pytest_spark(project, run_pytest):
     with (project / "pytest.ini").open("a") as ini:
         ini.write("spark_options =\n    spark.sql.session.timeZone: Asia/Tokyo\n")
@@ -221,6 +224,7 @@ def test_it_goes_on(spark):
 """
 
 
+@UNDER_ONE_SPARK
 def test_files(project, run_pytest):
     (project / "test_it.py").write_text(FILES)
     run_pytest(*ON_DOCKER).assert_passed(6)

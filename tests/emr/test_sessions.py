@@ -8,6 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.conftest import UNDER_ONE_SPARK
+
 SUITE = Path(__file__).parent / "suites" / "test_sessions.py"
 
 
@@ -20,6 +22,7 @@ def test_sessions(project, home, run_pytest):
 
 
 @pytest.mark.spark
+@UNDER_ONE_SPARK
 def test_a_session_ends_with_the_endpoint(project, home, run_pytest):
     (project / "test_it.py").write_text(
         """

@@ -41,9 +41,9 @@ def test_what_needs_no_spark(project, run_pytest, suite):
     ("suite", "count"),
     [
         ("test_spark", 6),
-        ("test_exit_codes", 9),
+        pytest.param("test_exit_codes", 9, marks=UNDER_ONE_SPARK),
         pytest.param("test_hard_coded", 6, marks=UNDER_ONE_SPARK),
-        ("test_configurations", 6),
+        pytest.param("test_configurations", 6, marks=UNDER_ONE_SPARK),
         pytest.param("test_ahead", 4, marks=UNDER_ONE_SPARK),
     ],
 )

@@ -120,6 +120,12 @@ def test_spark(spark_session):
 """
 
 
+def test_sessions_use_the_archive_that_there_is(project, run_pytest):
+    (project / "test_archive.py").write_text(USES_THE_ARCHIVE)
+    run_pytest("--isolated-emr").assert_passed(1)
+
+
+@pytest.mark.thorough
 @pytest.mark.usefixtures("own_cache")
 def test_fetch_archives_spark_classes_for_the_sessions_that_follow(command_line, home, project, run_pytest):
     result = command_line("fetch")

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.conftest import TIMEOUT
+from tests.conftest import TIMEOUT, UNDER_ONE_SPARK
 
 pytestmark = pytest.mark.spark
 
@@ -271,6 +271,7 @@ def test_it(spark):
     assert "ignored by" not in finished.output
 
 
+@UNDER_ONE_SPARK
 def test_pdb_works(project, start_pytest):
     (project / "test_it.py").write_text("def test_it(spark):\n    assert spark.range(3).count() == 4\n")
     process = start_pytest("--isolated-emr", "--pdb", stdin=subprocess.PIPE)
@@ -279,6 +280,7 @@ def test_pdb_works(project, start_pytest):
     assert "1005" in output, output
 
 
+@UNDER_ONE_SPARK
 def test_a_conftest_that_replaces_what_belongs_together(project, run_pytest):
     (project / "conftest.py").write_text(
         "def pytest_isolated_emr_spark_conf(config, conf):\n"
@@ -305,6 +307,7 @@ def test_they_are_the_suites(spark):
 """
 
 
+@UNDER_ONE_SPARK
 def test_choices_of_the_suites_own_win_over_what_suits_short_runs(project, run_pytest):
     (project / "conftest.py").write_text(
         "def pytest_isolated_emr_spark_conf(conf):\n"

@@ -206,6 +206,7 @@ def test_what_a_conftest_changes_costs_the_jvm(suite):
     spare.wait_until_gone()
 
 
+@UNDER_ONE_SPARK
 def test_a_suites_own_options_of_the_jvm_are_honoured(suite):
     spare = suite.spare()
     suite.write(FACTS, "facts.py")

@@ -19,6 +19,7 @@ from pytest_isolated_emr.spark.connect.tokens import new_key, new_token
 from pytest_isolated_emr.spark.installation import SparkInstallation
 from pytest_isolated_emr.spark.janino import compile_jar
 from pytest_isolated_emr.spark.java import Java
+from tests.conftest import UNDER_ONE_SPARK
 
 pytestmark = pytest.mark.spark
 
@@ -134,6 +135,7 @@ def test_a_caller_of_another_machine_is_refused(start_server):
     assert "the call is not of this machine" in client.stderr
 
 
+@UNDER_ONE_SPARK
 def test_in_a_container_a_token_is_all_that_a_caller_needs(start_server):
     server = start_server(**{connect.PEERS_VARIABLE: "any"})
     host = address_of_this_machine()
@@ -145,6 +147,7 @@ def test_in_a_container_a_token_is_all_that_a_caller_needs(start_server):
     assert "the token is not valid" in called(other.url(host)).stderr
 
 
+@UNDER_ONE_SPARK
 def test_a_container_listens_where_its_network_reaches_it():
     assert connect.CONTAINER_SETTINGS["spark.connect.grpc.binding.address"] == "0.0.0.0"
     assert connect.CONTAINER_SETTINGS["spark.connect.grpc.binding.port"] == str(connect.CONTAINER_PORT)
