@@ -42,6 +42,7 @@ def test_nothing_is_there(spark, s3):
 """
 
 
+@pytest.mark.thorough
 def test_a_run_in_a_container_of_a_spare(run_pytest: Run, project: Path, home: Path):
     (project / "test_it.py").write_text(SUITE)
     run_pytest(*ON_DOCKER, CI="", OF_RUN="first", OF_FIRST="1").assert_passed(3)
