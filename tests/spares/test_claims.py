@@ -10,7 +10,7 @@ from pytest_isolated_emr.lifecycle.session_directory import read_metadata
 from tests.conftest import UNDER_ONE_SPARK
 from tests.spares.by_spare import READY, WARM, port_is_free, wait_for_spare
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, UNDER_ONE_SPARK]
 
 FACTS = """
 import json, os, sys
@@ -150,7 +150,6 @@ def test_the_next_run_has_it_and_nothing_of_before(alone):
     assert wait_for_spare(suite.home).run_id != spare.run_id
 
 
-@UNDER_ONE_SPARK
 def test_a_failed_tests_report_and_logs_begin_with_its_run(suite):
     spare = suite.spare()
     suite.write(
@@ -191,7 +190,6 @@ def told_by_another_jvm(suite, spare):
     return told
 
 
-@UNDER_ONE_SPARK
 def test_what_a_conftest_changes_costs_the_jvm(suite):
     suite.write(CONFTEST.format(value="before"), "conftest.py")
     spare = suite.spare()
@@ -206,7 +204,6 @@ def test_what_a_conftest_changes_costs_the_jvm(suite):
     spare.wait_until_gone()
 
 
-@UNDER_ONE_SPARK
 def test_a_suites_own_options_of_the_jvm_are_honoured(suite):
     spare = suite.spare()
     suite.write(FACTS, "facts.py")
