@@ -143,6 +143,7 @@ def command_line(tmp_path: Path, programs: Path) -> dict[str, str]:
     return {"PATH": os.pathsep.join([str(directory), os.environ["PATH"]])}
 
 
+@pytest.mark.thorough
 def test_commands_of_the_aws_command_line(
     project: Path, tmp_path: Path, programs: Path, run_pytest: Run
 ) -> None:

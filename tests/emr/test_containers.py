@@ -20,6 +20,7 @@ SUITES = Path(__file__).parent / "suites"
 
 @pytest.mark.spark
 @UNDER_ONE_SPARK
+@pytest.mark.thorough
 def test_containers(project, run_pytest):
     shutil.copy(SUITES / "test_containers.py", project)
     # The tests' own Spark has to do with as little.

@@ -14,7 +14,7 @@ SUITE = Path(__file__).parent / "suites" / "test_sessions.py"
 
 
 @pytest.mark.spark
-@UNDER_ONE_SPARK
+@pytest.mark.thorough
 def test_sessions(project, home, run_pytest):
     shutil.copy(SUITE, project)
     run_pytest("--isolated-emr").assert_passed(29)

@@ -27,7 +27,14 @@ def copy_suite(suite: str, project: Path) -> None:
 
 @pytest.mark.parametrize(
     "suite",
-    ["test_life", "test_programs", "test_bad_luck", "test_moments", "test_instances", "test_settings"],
+    [
+        "test_life",
+        "test_programs",
+        "test_bad_luck",
+        "test_moments",
+        "test_instances",
+        pytest.param("test_settings", marks=pytest.mark.thorough),
+    ],
 )
 def test_what_needs_no_spark(project, run_pytest, suite):
     copy_suite(suite, project)
@@ -43,8 +50,8 @@ def test_what_needs_no_spark(project, run_pytest, suite):
         ("test_spark", 6),
         pytest.param("test_exit_codes", 9, marks=UNDER_ONE_SPARK),
         pytest.param("test_hard_coded", 6, marks=UNDER_ONE_SPARK),
-        pytest.param("test_configurations", 6, marks=UNDER_ONE_SPARK),
-        pytest.param("test_ahead", 4, marks=UNDER_ONE_SPARK),
+        pytest.param("test_configurations", 6, marks=pytest.mark.thorough),
+        pytest.param("test_ahead", 4, marks=pytest.mark.thorough),
     ],
 )
 def test_what_runs_spark(project, run_pytest, suite, count):

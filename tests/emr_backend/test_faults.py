@@ -25,6 +25,9 @@ CASES = {
     )
 }
 
+#: Those that have their like among the others: before a line of its journal the keeper has done what it has after the one before.
+ALIKE = ("keeper killed before line", "each call once: ", "RunJobFlow for good: ")
+
 
 @pytest.fixture(scope="module")
 def scratches(aws_variables: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scratches]:
@@ -40,13 +43,7 @@ def scratches(aws_variables: dict[str, str], tmp_path_factory: pytest.TempPathFa
 
 @pytest.mark.parametrize(
     "name",
-    # Before a line it has done what it has after the one before.
-    [
-        pytest.param(name, marks=pytest.mark.thorough)
-        if name.startswith("keeper killed before line")
-        else name
-        for name in CASES
-    ],
+    [pytest.param(name, marks=pytest.mark.thorough if name.startswith(ALIKE) else ()) for name in CASES],
 )
 def test_a_session_at_which_something_goes_wrong(name: str, scratches: Scratches) -> None:
     result = scratches.run(CASES[name])

@@ -136,7 +136,9 @@ def test_scratch(spark, scratch, s3):
 
 if HAS_SPARK:
 
-    @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+    @pytest.mark.parametrize(
+        "workers", [pytest.param((), marks=pytest.mark.thorough), ("-n", "2")], ids=["alone", "xdist"]
+    )
     def test_spark_on_the_cluster(project: Path, tmp_path, run_pytest: Run, amazon, bystander, workers):
         (tmp_path / "far_away.py").write_text("SEVEN = 7\n")
         with (project / "pytest.ini").open("a") as ini:

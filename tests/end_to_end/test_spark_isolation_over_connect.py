@@ -113,7 +113,15 @@ def test_every_scheme_is_the_private_s3(spark, s3, scratch, scheme):
 '''
 
 
-@pytest.mark.parametrize("backend", [name for name in WITH_SPARK if name != "local"])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        # The same server as in a container.
+        pytest.param(name, marks=pytest.mark.thorough) if name == "emr" else name
+        for name in WITH_SPARK
+        if name != "local"
+    ],
+)
 def test_what_a_test_leaves_the_next_does_not_see(project, run_pytest, backend):
     (project / "test_it.py").write_text(LEFTOVERS)
     # pytest-spark's own spark_session is another one.

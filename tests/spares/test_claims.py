@@ -150,6 +150,7 @@ def test_the_next_run_has_it_and_nothing_of_before(alone):
     assert wait_for_spare(suite.home).run_id != spare.run_id
 
 
+@pytest.mark.thorough
 def test_a_failed_tests_report_and_logs_begin_with_its_run(suite):
     spare = suite.spare()
     suite.write(

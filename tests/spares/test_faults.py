@@ -51,7 +51,8 @@ def test_a_dead_one_costs_a_cold_start_and_is_swept(suite):
     spare.wait_until_gone()
 
 
-@pytest.mark.parametrize("part", ["jvm", pytest.param("endpoint", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("part", ["jvm", "endpoint"])
 def test_one_that_loses_a_part_ends_by_itself(suite, part):
     spare = suite.spare()
     port = spare.port
@@ -61,9 +62,8 @@ def test_one_that_loses_a_part_ends_by_itself(suite, part):
     assert list((suite.home / "spares").iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "part", ["keeper", *(pytest.param(each, marks=pytest.mark.thorough) for each in ("jvm", "endpoint"))]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("part", ["keeper", "jvm", "endpoint"])
 def test_a_stopped_one_costs_a_cold_start_and_ends_once_it_goes_on(suite, part):
     spare = suite.spare()
     stopped = psutil.Process(spare.keeper.pid) if part == "keeper" else getattr(spare, part)

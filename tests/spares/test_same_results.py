@@ -8,7 +8,6 @@ from __future__ import annotations
 import pytest
 
 # Tests by these names: pytest runs them here, with this file's mark.
-from tests.conftest import UNDER_ONE_SPARK
 from tests.end_to_end.test_spark_isolation import (
     test_what_a_test_leaves_the_next_does_not_see,
 )
@@ -17,4 +16,4 @@ __all__ = [
     "test_what_a_test_leaves_the_next_does_not_see",
 ]
 
-pytestmark = [pytest.mark.spark, pytest.mark.by_spare, UNDER_ONE_SPARK]
+pytestmark = [pytest.mark.spark, pytest.mark.by_spare, pytest.mark.thorough]
