@@ -11,7 +11,7 @@ from tests.chaos.one_round import run_round
 from tests.chaos.plan import DOCKER, PLAIN, SPARK, Round
 
 # The same each time, so that a failure is nobody's bad luck. Others are the campaign's. Each kind of fault is in one of them.
-SEEDS = {PLAIN: (3, 53, 56, 68, 106, 112, 159, 181), SPARK: (3,)}
+SEEDS = {PLAIN: (3, 34, 53, 68, 106, 112, 159, 181), SPARK: (3,)}
 
 # That it ends is seen here; how soon, in the campaign, which has the machine for itself.
 _PATIENCE_SECONDS = 120.0
