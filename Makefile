@@ -52,8 +52,11 @@ test-spark35: $(VENV35)/.ready $(CLIENTS)/.ready
 	@$(VENV35)/bin/python $(COMPILE)
 	$(VENV35)/bin/pytest -m 'spark and not thorough' $(TEST_ARGS) $(PYTEST_ARGS)
 
-test-thorough: $(VENV)/.ready $(VENV35)/.ready
+test-thorough: $(VENV)/.ready $(VENV35)/.ready $(CLIENTS)/.ready
 	@scripts/ensure-java
+	@scripts/ensure-docker $(BIN)/python
+	@scripts/ensure-fault-tools
+	@$(BIN)/isolated-emr image build
 	$(BIN)/pytest -m thorough $(TEST_ARGS) $(PYTEST_ARGS)
 	$(VENV35)/bin/pytest -m 'spark and thorough' $(TEST_ARGS) $(PYTEST_ARGS)
 

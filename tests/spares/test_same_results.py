@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.conftest import UNDER_ONE_SPARK
+
 # Tests by these names: pytest runs them here, with this file's mark.
 from tests.end_to_end.test_spark_isolation import (
     test_what_a_test_leaves_the_next_does_not_see,
@@ -16,4 +18,4 @@ __all__ = [
     "test_what_a_test_leaves_the_next_does_not_see",
 ]
 
-pytestmark = [pytest.mark.spark, pytest.mark.by_spare, pytest.mark.thorough]
+pytestmark = [pytest.mark.spark, pytest.mark.by_spare, UNDER_ONE_SPARK]
