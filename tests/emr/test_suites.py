@@ -48,8 +48,8 @@ def test_what_needs_no_spark(project, run_pytest, suite):
     ("suite", "count"),
     [
         ("test_spark", 6),
-        pytest.param("test_exit_codes", 9, marks=UNDER_ONE_SPARK),
-        pytest.param("test_hard_coded", 6, marks=UNDER_ONE_SPARK),
+        pytest.param("test_exit_codes", 9, marks=pytest.mark.thorough),
+        pytest.param("test_hard_coded", 6, marks=pytest.mark.thorough),
         pytest.param("test_configurations", 6, marks=pytest.mark.thorough),
         pytest.param("test_ahead", 4, marks=pytest.mark.thorough),
     ],
@@ -95,7 +95,7 @@ def test_releases(project, run_pytest):
 
 
 @pytest.mark.spark
-@UNDER_ONE_SPARK
+@pytest.mark.thorough
 def test_own_jars_and_packages(project, run_pytest):
     for name in ("test_own_jars.py", "java_jars.py"):
         shutil.copy(SUITES / name, project)

@@ -175,6 +175,7 @@ def test_a_run_inside_of_another_has_that_ones_place(runs, taken, project):
         Finished(outer).assert_passed(1)
 
 
+@pytest.mark.thorough
 def test_each_worker_of_xdist_is_counted(runs, taken):
     runs.let_go("a", "b")
     for process in taken:
@@ -221,6 +222,7 @@ def test_ps_shows_who_waits_and_what_each_has(runs, taken):
 
 
 @pytest.mark.parametrize("arguments", [("top", "--json"), ("ps", "--watch", "--json")])
+@pytest.mark.thorough
 def test_it_looks_again_until_ctrl_c(runs, taken, arguments):
     command = [sys.executable, "-m", "pytest_isolated_emr.cli", *arguments]
     environ = environ_of_run(runs.home)

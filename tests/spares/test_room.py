@@ -50,6 +50,7 @@ def test_a_spare_ends_where_its_memory_is_wanted(suite):
 
 @pytest.mark.spark
 @UNDER_ONE_SPARK
+@pytest.mark.thorough
 def test_nobody_waits_for_a_stopped_one(suite):
     spare = suite.spare()
     keeper = spare.process("pytest_isolated_emr.keeper")
@@ -62,6 +63,7 @@ def test_nobody_waits_for_a_stopped_one(suite):
 
 @pytest.mark.spark
 @UNDER_ONE_SPARK
+@pytest.mark.thorough
 def test_who_claims_one_waits_for_its_turn_like_others(suite):
     spare = suite.spare()
     all_of_it = Admission(suite.root, Claim(0, 0))
