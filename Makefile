@@ -25,7 +25,7 @@ demo: $(VENV)/.ready
 
 test: lint test-spark4 test-spark35
 
-# What takes too long for each change: rare faults of spares, and all Spark tests with runs that claim one.
+# What takes too long for each change: suites that start many JVMs, rare faults, and all Spark tests with runs that claim a spare.
 test-all: test test-thorough test-by-spare
 
 lint: $(VENV)/.ready
