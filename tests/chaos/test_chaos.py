@@ -25,6 +25,7 @@ def test_this_machine_has_what_the_rounds_need():
     ("kind", "seed"),
     [
         *((kind, seed) for kind, seeds in SEEDS.items() for seed in seeds),
+        pytest.param(PLAIN, 56, marks=pytest.mark.thorough),
         pytest.param(SPARK, 6, marks=pytest.mark.thorough),
         pytest.param(DOCKER, 1, marks=pytest.mark.thorough),
     ],

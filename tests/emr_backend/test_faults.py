@@ -15,7 +15,7 @@ from tests.emr_backend.cases import JOURNAL_LINES, Case
 from tests.emr_backend.lists_of_cases import ALL_OPERATIONS, journal_cases, named_cases
 
 # The same each time, so that a failure is nobody's bad luck. Others are the campaign's.
-SEEDS = range(1, 4)
+SEEDS = range(1, 11)
 CASES = {
     case.name: case
     for case in (
@@ -25,8 +25,14 @@ CASES = {
     )
 }
 
-#: Those that have their like among the others: before a line of its journal the keeper has done what it has after the one before.
-ALIKE = ("keeper killed before line", "each call once: ", "RunJobFlow for good: ")
+#: What `make test-all` alone runs: seven of the seeds, and those that have their like among the others (before a line of its
+#: journal the keeper has done what it has after the one before).
+THOROUGH = (
+    "keeper killed before line",
+    "each call once: ",
+    "RunJobFlow for good: ",
+    *(f"seed {seed}" for seed in SEEDS[3:]),
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +49,7 @@ def scratches(aws_variables: dict[str, str], tmp_path_factory: pytest.TempPathFa
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.thorough if name.startswith(ALIKE) else ()) for name in CASES],
+    [pytest.param(name, marks=pytest.mark.thorough if name.startswith(THOROUGH) else ()) for name in CASES],
 )
 def test_a_session_at_which_something_goes_wrong(name: str, scratches: Scratches) -> None:
     result = scratches.run(CASES[name])
